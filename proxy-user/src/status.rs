@@ -1,0 +1,113 @@
+//! What `/status` says: the one description of the agent that the CLI, the lab and people read.
+//!
+//! Every duration is in milliseconds unless the field's name says otherwise, every instant is
+//! RFC 3339 in UTC, every byte count is of whole IP packets on the packet path and of payload on
+//! the relay.
+
+use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub endpoint: String,
+    pub listen: SocketAddr,
+    pub started_at: Timestamp,
+    pub ready: bool,
+    /// Why not, or why only just; `None` when there is nothing to say.
+    pub reason: Option<String>,
+    pub datapath: DatapathStatus,
+    pub dns: DnsStatus,
+    /// Counts published snapshots; grows by one with each change of backends.
+    pub generation: u64,
+    pub backends: Vec<BackendStatus>,
+    pub listener: ListenerStatus,
+    /// Packets that the packet path dropped or left to the host's stack, by reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// The newest last.
+    pub events: Vec<Event>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatapathStatus {
+    /// `packet` or `relay`.
+    pub name: String,
+    /// Why this one.
+    pub reason: String,
+    /// `tcx` or `clsact`; `None` where nothing is attached.
+    pub hook: Option<String>,
+    pub interface: Option<String>,
+    /// Entries of the flow table, two for each connection.
+    pub flow_entries: u64,
+    pub flow_capacity: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DnsStatus {
+    pub resolvers: Vec<String>,
+    /// The last good answer, in a stable order.
+    pub addresses: Vec<IpAddr>,
+    /// As the resolver sent it, before it was clamped.
+    pub ttl_seconds: Option<u64>,
+    pub next_in_ms: Option<u64>,
+    pub answers: u64,
+    pub failures: u64,
+    pub last_error: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    pub id: u16,
+    pub address: SocketAddr,
+    pub state: BackendState,
+    /// Is it in the last good answer?
+    pub resolved: bool,
+    pub probe: ProbeStatus,
+    pub open: u64,
+    pub opened: u64,
+    pub bytes_to_backend: u64,
+    pub bytes_to_client: u64,
+    pub packets_to_backend: u64,
+    pub packets_to_client: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendState {
+    /// In an answer, not yet known to live.
+    Probing,
+    /// Takes new connections.
+    Live,
+    /// No longer in the answer: keeps what it has, takes nothing new.
+    Draining,
+    /// Fails its probes.
+    Down,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProbeStatus {
+    pub last_ms: Option<f64>,
+    pub passed: u64,
+    pub failed: u64,
+    pub last_error: Option<String>,
+}
+
+/// Connections that user space accepted, whatever became of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    pub accepted: u64,
+    pub open: u64,
+    pub relayed: u64,
+    /// Refused or broken, by reason.
+    pub failures: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub at: Timestamp,
+    /// `dns`, `backend`, `datapath` or `lifecycle`.
+    pub kind: String,
+    pub message: String,
+}

@@ -1,0 +1,44 @@
+//! A small VPC in which the real agent runs: network namespaces as root, plain loopback without.
+//!
+//! ```text
+//!  client 10.0.0.20 ──┐                    ┌── ENI 10.0.21.x
+//!                     ├── router ──────────┼── ENI 10.0.22.x
+//!  proxy 10.0.10.10 ──┘   resolver         └── ENI 10.0.23.x
+//!                         10.0.0.2
+//! ```
+
+mod admin;
+mod agent;
+mod apiserver;
+mod client;
+mod control_plane;
+mod counts;
+mod eni;
+mod kubectl;
+mod lab;
+mod links;
+mod load;
+mod netns;
+mod network;
+mod pki;
+mod place;
+mod plan;
+mod pods;
+mod resolver;
+mod rotation;
+mod routes;
+mod state;
+mod zone;
+
+pub mod demo;
+
+pub use admin::Admin;
+pub use agent::{Agent, Exit};
+pub use client::{Client, Reply};
+pub use counts::Counts;
+pub use eni::{Eni, Subnet};
+pub use lab::{Lab, Options};
+pub use load::{Load, Mix};
+pub use plan::ENDPOINT;
+pub use rotation::{RotationReport, Step};
+pub use zone::Zone;

@@ -1,0 +1,156 @@
+//! The real agent, as a child process in the proxy's namespace.
+
+use std::{
+    fs::{File, OpenOptions},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use proxy_user::status::Status;
+use tokio::{
+    process::{Child, Command},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{admin::Admin, place::Inside, state};
+
+pub use std::process::ExitStatus as Exit;
+
+const READY: Duration = Duration::from_secs(15);
+const END: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(20);
+const LOG_TAIL: usize = 40;
+
+/// Killed when it is dropped.
+pub struct Agent {
+    plan: Launch,
+    inside: Inside,
+    admin: Admin,
+    child: Option<Child>,
+}
+
+/// How it is started, each time the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub lab: String,
+    pub binary: PathBuf,
+    pub arguments: Vec<String>,
+    pub log: PathBuf,
+}
+
+impl Agent {
+    /// Starts it and waits until it says that it is ready.
+    pub(crate) async fn start(plan: Launch, inside: Inside, admin: Admin) -> anyhow::Result<Self> {
+        let mut agent = Self { plan, inside, admin, child: None };
+        agent.restart().await?;
+        Ok(agent)
+    }
+
+    pub async fn status(&self) -> anyhow::Result<Status> {
+        self.admin.status().await
+    }
+
+    /// A handle that outlives borrows of the lab.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// The process id while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// SIGTERM; waits for its end.
+    pub async fn terminate(&mut self) -> anyhow::Result<Exit> {
+        self.end(Signal::SIGTERM).await
+    }
+
+    /// SIGKILL: it has no say in it.
+    pub async fn kill(&mut self) -> anyhow::Result<Exit> {
+        self.end(Signal::SIGKILL).await
+    }
+
+    /// Starts it again, ending it by SIGTERM first if it still runs.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        if self.child.is_some() {
+            self.terminate().await?;
+        }
+        self.child = Some(self.spawn().await?);
+        let ready = self.until_ready().await;
+        ready.with_context(|| format!("the agent's last lines:\n{}", self.log_tail()))
+    }
+
+    /// Everything it has written, over all its lives.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.plan.log).unwrap_or_else(|error| error.to_string())
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
+    }
+
+    /// A child inherits the namespace of the thread that starts it.
+    async fn spawn(&self) -> anyhow::Result<Child> {
+        let plan = self.plan.clone();
+        let start = async move {
+            let log = append(&plan)?;
+            Command::new(&plan.binary)
+                .args(&plan.arguments)
+                .env(state::MARK, &plan.lab)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .kill_on_drop(true)
+                .spawn()
+                .with_context(|| format!("starting {}", plan.binary.display()))
+        };
+        self.inside.run(start).await
+    }
+
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY;
+        loop {
+            let answer = self.admin.get("/readyz").await;
+            if matches!(answer, Ok((200, _))) {
+                return Ok(());
+            }
+            if let Some(exit) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                self.child = None;
+                return Err(anyhow!("the agent ended before it was ready: {exit}"));
+            }
+            if Instant::now() > deadline {
+                let why = answer.map_or_else(|error| format!("{error:#}"), |(_, reason)| reason);
+                return Err(anyhow!("the agent was not ready within {READY:?}: {why}"));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn end(&mut self, signal: Signal) -> anyhow::Result<Exit> {
+        let mut child = self.child.take().context("the agent does not run")?;
+        if let Some(id) = child.id() {
+            kill(Pid::from_raw(i32::try_from(id)?), signal).context("signalling the agent")?;
+        }
+        let exit = timeout(END, child.wait()).await;
+        exit.with_context(|| {
+            format!("the agent did not end within {END:?} of {signal}:\n{}", self.log_tail())
+        })?
+        .context("waiting for the agent")
+    }
+}
+
+fn append(plan: &Launch) -> anyhow::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&plan.log)
+        .with_context(|| format!("opening {}", plan.log.display()))
+}

@@ -1,0 +1,102 @@
+//! The client behind the NLB's address: single requests over HTTP/2, and bare TCP.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use rustls::ClientConfig;
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{place::Inside, plan::ENDPOINT, routes};
+
+const CONNECT: Duration = Duration::from_secs(5);
+const REQUEST: Duration = Duration::from_secs(20);
+
+/// Makes a new connection for each request, unless it is `kept()`.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inside: Inside,
+    proxy: SocketAddr,
+    tls: ClientConfig,
+    http: reqwest::Client,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    /// Address of the ENI that answered, and which of its connections carried it.
+    pub eni: String,
+    pub connection: u64,
+    pub body: Vec<u8>,
+    pub took: Duration,
+}
+
+impl Client {
+    pub(crate) fn new(
+        inside: Inside,
+        proxy: SocketAddr,
+        tls: ClientConfig,
+    ) -> anyhow::Result<Self> {
+        let http = builder(proxy, tls.clone()).pool_max_idle_per_host(0).build()?;
+        Ok(Self { inside, proxy, tls, http })
+    }
+
+    /// The same client with one connection, kept from the first request on.
+    pub fn kept(&self) -> anyhow::Result<Self> {
+        let http = builder(self.proxy, self.tls.clone()).build()?;
+        Ok(Self { http, ..self.clone() })
+    }
+
+    pub async fn get(&self, path: &str) -> anyhow::Result<Reply> {
+        let request = self.http.get(self.url(path)).timeout(REQUEST);
+        self.inside.run(async move { reply(request).await }).await
+    }
+
+    /// Its body can be read piece by piece, from anywhere.
+    pub(crate) async fn open(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        self.http.get(self.url(path)).send().await?.error_for_status()
+    }
+
+    /// A bare TCP connection to the proxy.
+    pub async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let proxy = self.proxy;
+        let connected = async move { Ok(timeout(CONNECT, TcpStream::connect(proxy)).await) };
+        let stream = self.inside.run(connected).await?;
+        Ok(stream.with_context(|| format!("no answer from {proxy}"))??)
+    }
+
+    pub fn proxy(&self) -> SocketAddr {
+        self.proxy
+    }
+
+    pub(crate) fn inside(&self) -> &Inside {
+        &self.inside
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://{ENDPOINT}:{}{path}", self.proxy.port())
+    }
+}
+
+fn builder(proxy: SocketAddr, tls: ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .resolve(ENDPOINT, proxy)
+        .connect_timeout(CONNECT)
+        .no_proxy()
+}
+
+async fn reply(request: reqwest::RequestBuilder) -> anyhow::Result<Reply> {
+    let started = Instant::now();
+    let response = request.send().await?;
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let eni = header(routes::ENI).context("an answer without x-eni")?.to_owned();
+    let connection = header(routes::CONNECTION)
+        .and_then(|number| number.parse().ok())
+        .context("an answer without x-connection")?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await?.to_vec();
+    Ok(Reply { status, eni, connection, body, took: started.elapsed() })
+}

@@ -1,0 +1,69 @@
+//! What EKS does on its side: ENIs come and go, and the private zone says which there are.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use rustls::ServerConfig;
+
+use crate::{
+    eni::{Eni, Subnet},
+    network::Network,
+    plan::{ENDPOINT, Plan},
+    zone::Zone,
+};
+
+/// Addresses below are the router's and AWS's own.
+const FIRST_HOST: u8 = 10;
+const LAST_HOST: u8 = 250;
+
+pub(crate) struct ControlPlane {
+    pub network: Network,
+    pub zone: Zone,
+    pub enis: Vec<Eni>,
+    plan: Plan,
+    tls: Arc<ServerConfig>,
+    next_host: u8,
+}
+
+impl ControlPlane {
+    pub(crate) fn new(network: Network, zone: Zone, plan: Plan, tls: Arc<ServerConfig>) -> Self {
+        Self { network, zone, enis: Vec::new(), plan, tls, next_host: FIRST_HOST }
+    }
+
+    /// An ENI that serves; nobody is told of it yet.
+    pub(crate) async fn create(&mut self, subnet: Subnet) -> anyhow::Result<Eni> {
+        let address = subnet.address(self.plan.prefix, self.next_host);
+        self.next_host = if self.next_host == LAST_HOST { FIRST_HOST } else { self.next_host + 1 };
+        Eni::create(&self.network, subnet, (address, self.plan.api_port), self.tls.clone())
+            .await
+            .with_context(|| format!("creating the ENI {address}"))
+    }
+
+    /// What the cluster starts with, and the zone's first answer.
+    pub(crate) async fn create_first(&mut self, count: usize) -> anyhow::Result<()> {
+        for subnet in Subnet::ALL.into_iter().cycle().take(count) {
+            let eni = self.create(subnet).await?;
+            self.enis.push(eni);
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// The zone has the present ENIs and no others from now on.
+    pub(crate) fn publish(&self) {
+        let addresses = self.enis.iter().map(|eni| eni.address().ip());
+        self.zone.set(ENDPOINT, addresses.collect::<Vec<IpAddr>>());
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.enis.iter().map(Eni::address).collect()
+    }
+
+    pub(crate) fn take(&mut self, address: SocketAddr) -> anyhow::Result<Eni> {
+        let at = self.enis.iter().position(|eni| eni.address() == address);
+        at.map(|at| self.enis.remove(at)).with_context(|| format!("there is no ENI {address}"))
+    }
+}

@@ -1,0 +1,217 @@
+//! The whole lab: start it, use its parts, take it down. Read this first.
+
+use std::{net::SocketAddr, path::PathBuf, process::Output, time::Duration};
+
+use anyhow::Context as _;
+use hickory_server::Server;
+use nix::unistd::geteuid;
+use tokio::sync::watch;
+
+use crate::{
+    admin::Admin,
+    agent::{Agent, Launch},
+    client::Client,
+    control_plane::ControlPlane,
+    eni::{Eni, Subnet},
+    kubectl,
+    load::{Load, Mix},
+    network::Network,
+    pki::Pki,
+    place::Place,
+    plan::{self, ENDPOINT, Plan},
+    resolver,
+    rotation::{self, RotationReport, Step},
+    state::{self, State},
+    zone::Zone,
+};
+
+const AUTHORITY: &str = "ca.pem";
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The `enigate` binary.
+    pub agent: PathBuf,
+    /// Beside those that the lab needs: endpoint, listener, resolver, admin, pins.
+    pub agent_flags: Vec<String>,
+    /// Of the endpoint's answers, in whole seconds.
+    pub ttl: Duration,
+    pub enis: usize,
+    /// Network namespaces and the packet path; else loopback and the relay.
+    pub privileged: bool,
+}
+
+/// Dropping it takes everything down as well, but cannot say what went wrong.
+pub struct Lab {
+    // Dropped in this order: who uses a part goes before it.
+    agent: Agent,
+    client: Client,
+    plane: ControlPlane,
+    _resolver: Server<resolver::Answers>,
+    _proxy_place: Place,
+    _client_place: Place,
+    step: watch::Sender<Step>,
+    state: State,
+}
+
+impl Options {
+    /// Three ENIs and a TTL of 2 s; privileged where the user is root.
+    pub fn new(agent: PathBuf) -> Self {
+        Self {
+            agent,
+            agent_flags: Vec::new(),
+            ttl: Duration::from_secs(2),
+            enis: 3,
+            privileged: geteuid().is_root(),
+        }
+    }
+}
+
+impl Lab {
+    /// Removes what a crashed lab of this name has left, and says what. Refuses a running one.
+    pub fn clean(name: &str) -> anyhow::Result<Vec<String>> {
+        State::claim(name).map(|(_, removed)| removed)
+    }
+
+    pub async fn start(
+        name: &str,
+        options: Options,
+        progress: impl Fn(&str),
+    ) -> anyhow::Result<Self> {
+        anyhow::ensure!(options.enis > 0, "enis: 0: a lab needs at least one");
+        let (state, removed) = State::claim(name)?;
+        removed.iter().for_each(|what| progress(&format!("removed, from an earlier run: {what}")));
+
+        progress("network: client, router, proxy");
+        let (network, plan) = network(name, options.privileged).await?;
+        let client_place = network.join("client", plan::CLIENT).await?;
+        let proxy_place = network.join("proxy", plan::PROXY).await?;
+        let zone = Zone::new(options.ttl);
+        let resolver = network.router().run(resolver::serve(zone.clone(), plan.resolver)).await?;
+
+        progress("control plane: ENIs with an API server each");
+        let pki = Pki::for_name(ENDPOINT)?;
+        let mut plane = ControlPlane::new(network, zone, plan, pki.server);
+        plane.create_first(options.enis).await?;
+        let client = Client::new(client_place.inside().clone(), plan.proxy, pki.client)?;
+        state.write(AUTHORITY, &pki.authority_pem)?;
+
+        progress("agent: until it is ready");
+        let inside = proxy_place.inside().clone();
+        let admin = Admin::new(inside.clone(), plan.admin)?;
+        let agent = Agent::start(launch(name, options, &plan, &state), inside, admin).await?;
+        Ok(Self {
+            agent,
+            client,
+            plane,
+            _resolver: resolver,
+            _proxy_place: proxy_place,
+            _client_place: client_place,
+            step: watch::Sender::new(Step::Idle),
+            state,
+        })
+    }
+
+    pub fn agent(&mut self) -> &mut Agent {
+        &mut self.agent
+    }
+
+    /// The agent's admin endpoint, for those who cannot hold on to the lab.
+    pub fn admin(&self) -> Admin {
+        self.agent.admin().clone()
+    }
+
+    pub fn zone(&self) -> &Zone {
+        &self.plane.zone
+    }
+
+    pub fn enis(&self) -> &[Eni] {
+        &self.plane.enis
+    }
+
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub fn load(&self, mix: Mix) -> anyhow::Result<Load> {
+        Load::start(&self.client, mix)
+    }
+
+    /// One more ENI that serves; `publish` tells the world.
+    pub async fn add_eni(&mut self, subnet: Subnet) -> anyhow::Result<SocketAddr> {
+        let eni = self.plane.create(subnet).await?;
+        let address = eni.address();
+        self.plane.enis.push(eni);
+        Ok(address)
+    }
+
+    /// Takes an ENI away at once, with whatever is open; the zone still names it until `publish`.
+    pub async fn remove_eni(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let eni = self.plane.take(address)?;
+        eni.remove(&self.plane.network).await
+    }
+
+    /// The zone's answer is the present ENIs from now on.
+    pub fn publish(&self) {
+        self.plane.publish();
+    }
+
+    pub async fn rotate(&mut self) -> anyhow::Result<RotationReport> {
+        rotation::rotate(&mut self.plane, self.agent.admin(), &self.step).await
+    }
+
+    /// What a rotation is doing, for a view that is drawn meanwhile.
+    pub fn step(&self) -> watch::Receiver<Step> {
+        self.step.subscribe()
+    }
+
+    /// Runs kubectl against the proxy, inside the client; `None` where there is none on the PATH.
+    pub async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<Option<Output>> {
+        let config = self.state.file("kubeconfig");
+        kubectl::write_config(&config, &self.client, &self.state.file(AUTHORITY))?;
+        kubectl::run(&self.client, config, arguments).await
+    }
+
+    /// Takes everything down; what stands behind a failure to do so is said.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let ended = match self.agent.id() {
+            Some(_) => self.agent.terminate().await.map(|_| ()),
+            None => Ok(()),
+        };
+        for eni in std::mem::take(&mut self.plane.enis) {
+            eni.remove(&self.plane.network).await?;
+        }
+        ended.context("taking the agent down")
+    }
+}
+
+async fn network(name: &str, privileged: bool) -> anyhow::Result<(Network, Plan)> {
+    if !privileged {
+        return Ok((Network::loopback(name)?, Plan::loopback()?));
+    }
+    anyhow::ensure!(
+        geteuid().is_root(),
+        "network namespaces need root: run as root, or without `privileged`"
+    );
+    state::mount_bpffs()?;
+    Ok((Network::vpc(name).await?, Plan::vpc()))
+}
+
+fn launch(name: &str, options: Options, plan: &Plan, state: &State) -> Launch {
+    let mut arguments: Vec<String> = [
+        ("--endpoint", format!("{ENDPOINT}:{}", plan.api_port)),
+        ("--listen", plan.listen.to_string()),
+        ("--resolver", plan.resolver.to_string()),
+        ("--admin", plan.admin.to_string()),
+    ]
+    .into_iter()
+    .flat_map(|(flag, value)| [flag.to_owned(), value])
+    .collect();
+    arguments.insert(0, "run".into());
+    arguments.extend(if options.privileged {
+        ["--pin-dir".into(), state::pins(name).display().to_string()]
+    } else {
+        ["--datapath".into(), "relay".into()]
+    });
+    arguments.extend(options.agent_flags);
+    Launch { lab: name.into(), binary: options.agent, arguments, log: state.file("agent.log") }
+}

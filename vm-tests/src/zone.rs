@@ -1,0 +1,109 @@
+//! The VPC's private zone: what the resolver answers, changeable while it runs.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// A handle: clones share one zone.
+#[derive(Clone, Debug)]
+pub struct Zone(Arc<Mutex<Records>>);
+
+#[derive(Debug)]
+struct Records {
+    ttl: Duration,
+    names: BTreeMap<String, Vec<IpAddr>>,
+    queries: u64,
+}
+
+impl Zone {
+    pub fn new(ttl: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Records { ttl, names: BTreeMap::new(), queries: 0 })))
+    }
+
+    /// Replaces all addresses of a name in one go.
+    pub fn set(&self, name: &str, addresses: Vec<IpAddr>) {
+        self.records().names.insert(key(name), addresses);
+    }
+
+    /// From now on the name does not exist.
+    pub fn remove(&self, name: &str) {
+        self.records().names.remove(&key(name));
+    }
+
+    pub fn set_ttl(&self, ttl: Duration) {
+        self.records().ttl = ttl;
+    }
+
+    pub fn ttl(&self) -> Duration {
+        self.records().ttl
+    }
+
+    /// Questions answered so far, of whatever type.
+    pub fn queries(&self) -> u64 {
+        self.records().queries
+    }
+
+    /// What the name has now; `None` where it does not exist.
+    pub fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.records().names.get(&key(name)).cloned()
+    }
+
+    /// Answers one question: like the VPC resolver, each time in another order.
+    pub(crate) fn answer(&self, name: &str) -> Option<(Vec<IpAddr>, Duration)> {
+        let mut records = self.records();
+        records.queries += 1;
+        let turn = usize::try_from(records.queries).unwrap_or_default();
+        let mut addresses = records.names.get(&key(name))?.clone();
+        let first = turn % addresses.len().max(1);
+        addresses.rotate_left(first);
+        Some((addresses, records.ttl))
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses() -> Vec<IpAddr> {
+        vec![[10, 0, 21, 10].into(), [10, 0, 22, 10].into()]
+    }
+
+    #[test]
+    fn a_name_is_found_in_any_case_and_with_a_final_dot() {
+        let zone = Zone::new(Duration::from_secs(2));
+        zone.set("Api.Example", addresses());
+        let (answer, ttl) = zone.answer("aPI.example.").expect("the name exists");
+        assert_eq!(answer.len(), 2);
+        assert_eq!(ttl, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn each_answer_begins_with_another_address() {
+        let zone = Zone::new(Duration::from_secs(2));
+        zone.set("a", addresses());
+        let first = zone.answer("a").expect("answer").0[0];
+        let second = zone.answer("a").expect("answer").0[0];
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn unknown_and_removed_names_have_no_answer_but_count() {
+        let zone = Zone::new(Duration::from_secs(2));
+        zone.set("a", addresses());
+        zone.remove("a");
+        assert_eq!(zone.answer("a"), None);
+        assert_eq!(zone.answer("b"), None);
+        assert_eq!(zone.queries(), 2);
+    }
+}

@@ -1,1 +1,16 @@
+//! What the agent and the eBPF programs share, byte for byte.
+//!
+//! Everything here lies in a BPF map or is a key of one: the layout is part of what a restarted or
+//! upgraded agent takes over, so a change of any size or meaning takes a new [`LAYOUT`].
+
 #![no_std]
+
+pub mod addr;
+pub mod backend;
+pub mod config;
+pub mod flow;
+pub mod reason;
+pub mod stamp;
+
+/// Version of all map layouts together. Pinned maps of another version are never touched.
+pub const LAYOUT: u32 = 1;

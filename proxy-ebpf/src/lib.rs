@@ -1,1 +1,19 @@
+//! The packet path: what becomes of one frame.
+//!
+//! The core is generic over the frame ([`packet::Packet`]) and its surroundings
+//! ([`environment::Environment`]), so that the host tests the very code that the kernel runs.
+//! Read [`forward::forward`] first.
+
 #![no_std]
+
+pub mod checksum;
+pub mod environment;
+pub mod forward;
+pub mod life;
+pub mod packet;
+pub mod parse;
+pub mod select;
+pub mod translate;
+
+#[cfg(test)]
+mod fake;

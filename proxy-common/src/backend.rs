@@ -1,0 +1,104 @@
+//! Backends, the set that new connections choose from, and what is counted for each.
+
+use crate::addr::{Addr, Port};
+
+/// Backends in one set. EKS has 2–4 control-plane ENIs; an answer that holds more is cut.
+pub const MAX_BACKENDS: usize = 64;
+/// Backends that flows can refer to at one time, live or on their way out.
+pub const MAX_BACKEND_IDS: u32 = 256;
+
+/// Names a backend in flow entries and counters for as long as any flow refers to it.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendId(pub u16);
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backend {
+    pub address: Addr,
+    pub port: Port,
+    pub id: BackendId,
+}
+
+/// The live backends, all of one snapshot.
+///
+/// There are two of these; [`crate::config::ActiveSet`] says which one is in force. The agent
+/// fills the other and then changes that one word: a program sees the old set or the new one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendSet {
+    /// The snapshot's generation.
+    pub generation: u64,
+    /// How many of `backends` are in use, from the first.
+    pub len: u32,
+    pub padding: u32,
+    pub backends: [Backend; MAX_BACKENDS],
+}
+
+impl BackendSet {
+    /// Takes as many as there is room for; the caller warns of the others.
+    pub fn new(generation: u64, live: impl IntoIterator<Item = Backend>) -> Self {
+        let mut set =
+            Self { generation, len: 0, padding: 0, backends: [Backend::default(); MAX_BACKENDS] };
+        for (slot, backend) in set.backends.iter_mut().zip(live) {
+            *slot = backend;
+            set.len += 1;
+        }
+        set
+    }
+
+    pub fn live(&self) -> &[Backend] {
+        &self.backends[..(self.len as usize).min(MAX_BACKENDS)]
+    }
+}
+
+/// Counted per CPU, without atomics.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackendTraffic {
+    /// IP packets and their bytes, client to backend.
+    pub packets_to_backend: u64,
+    pub bytes_to_backend: u64,
+    /// IP packets and their bytes, backend to client.
+    pub packets_to_client: u64,
+    pub bytes_to_client: u64,
+}
+
+/// Flows that the program opened and saw end; shared by all CPUs, changed only by atomic addition.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackendLoad {
+    pub opened: u64,
+    pub closed: u64,
+}
+
+#[cfg(feature = "user")]
+mod pod {
+    #![allow(unsafe_code, reason = "aya asks for a promise that a type is plain old data")]
+    // SAFETY: each is `repr(C)` over integers with its padding named: any bytes are a value.
+    unsafe impl aya::Pod for super::Backend {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::BackendSet {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::BackendTraffic {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::BackendLoad {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const _: () = assert!(size_of::<Backend>() == 20 && align_of::<Backend>() == 4);
+    const _: () = assert!(size_of::<BackendSet>() == 16 + MAX_BACKENDS * 20);
+
+    #[test]
+    fn a_set_takes_the_first_backends_and_no_more_than_it_holds() {
+        let numbered =
+            |id: usize| Backend { id: BackendId(u16::try_from(id).unwrap()), ..Backend::default() };
+        let set = BackendSet::new(7, (0..MAX_BACKENDS + 5).map(numbered));
+        assert_eq!(set.live().len(), MAX_BACKENDS);
+        assert_eq!(set.live()[3].id, BackendId(3));
+        assert_eq!(BackendSet::new(8, []).live(), []);
+    }
+}

@@ -1,0 +1,108 @@
+//! The one path of a packet: parse, look up or select, account, translate.
+
+use proxy_common::{
+    backend::BackendId,
+    config::Config,
+    flow::{Direction, Flow, Half, Life},
+    reason::Reason,
+    stamp::Age,
+};
+
+use crate::{
+    environment::Environment,
+    life,
+    packet::Packet,
+    parse::{self, Segment},
+    select,
+    translate::{self, Translation},
+};
+
+/// A SYN that comes again this long after the last was answered by nobody. Linux repeats a SYN
+/// after a second (RFC 6298, section 2); copies made by the network come sooner.
+const SYN_UNANSWERED: Age = Age::from_millis(500);
+
+/// The packet was translated: it leaves through this interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Send {
+    pub ifindex: u32,
+}
+
+/// Decides about one packet and translates it in place. Nothing of the packet has changed when the
+/// reason is one to pass it to the stack.
+#[inline(always)]
+pub fn forward<P: Packet, E: Environment>(
+    packet: &mut P,
+    environment: &E,
+) -> Result<Send, Reason> {
+    let config = environment.config().ok_or(Reason::NotConfigured)?;
+    let segment = parse::segment(packet, config)?;
+    let to = match known(&segment, environment) {
+        Known::Flow(translation) => translation,
+        Known::Nothing { unanswered } if opens(&segment, config) => {
+            select::open(&segment, config, environment, unanswered)?
+        }
+        Known::Nothing { .. } if segment.destination_port == config.listen => {
+            return Err(Reason::UnknownFlow);
+        }
+        Known::Nothing { .. } => return Err(Reason::OtherPort),
+    };
+    translate::translate(packet, &segment, to)?;
+    Ok(Send { ifindex: config.ifindex })
+}
+
+enum Known {
+    Flow(Translation),
+    /// No entry, or none any more. `unanswered`: the backend that it was, and that kept silent.
+    Nothing { unanswered: Option<BackendId> },
+}
+
+#[inline(always)]
+fn known<E: Environment>(segment: &Segment, environment: &E) -> Known {
+    let Some(mut flow) = environment.flow(&segment.key()) else {
+        return Known::Nothing { unanswered: None };
+    };
+    if segment.flags.opens()
+        && flow.direction == Direction::ToBackend
+        && let Some(over) = over(&flow, segment, environment)
+    {
+        return over;
+    }
+    life::advance(&mut flow, segment, environment);
+    Known::Flow(Translation::of(&flow))
+}
+
+/// A client's SYN for a connection that is in the table: is that one over, so that this begins a
+/// new one? If so its entries are gone. One that lives gets the SYN, and answers it (RFC 5961,
+/// section 4).
+#[inline(always)]
+fn over<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> Option<Known> {
+    let twin = flow.twin(segment.local);
+    let answer = environment.flow(&twin).map_or(Half::Reset, |twin| twin.half);
+    let unanswered = match Life::of(flow.half, answer) {
+        Life::Closed => None,
+        Life::Opening if answer == Half::Opening && moves_on(flow, environment) => {
+            environment.count_closed(flow.backend);
+            Some(flow.backend)
+        }
+        Life::Opening | Life::Open => return None,
+    };
+    environment.remove(&twin);
+    environment.remove(&segment.key());
+    Some(Known::Nothing { unanswered })
+}
+
+/// The backend had its time to answer, and there is another one.
+#[inline(always)]
+fn moves_on<E: Environment>(flow: &Flow, environment: &E) -> bool {
+    let Some(set) = environment.backends() else { return false };
+    let another = set.len > 1 || (set.len == 1 && set.backends[0].id != flow.backend);
+    another && environment.now().since(flow.seen) >= SYN_UNANSWERED
+}
+
+#[inline(always)]
+fn opens(segment: &Segment, config: &Config) -> bool {
+    segment.flags.opens() && segment.destination_port == config.listen
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! The seam between the core and the kernel's two kinds of packet.
+
+use crate::checksum::Change;
+
+#[cfg(target_arch = "bpf")]
+pub mod tc;
+
+pub trait Packet {
+    /// The frame's first bytes as `H`, to be read and written; `None` if it is shorter.
+    fn head<H: Header>(&mut self) -> Option<&mut H>;
+
+    /// Bytes of the whole frame, with what lies outside its linear part.
+    fn frame_len(&self) -> u32;
+
+    /// Brings the TCP checksum at `offset` up to date, after the headers were rewritten.
+    ///
+    /// The two changes are kept apart because a sender that leaves the checksum to its network
+    /// card has so far only put in the pseudo header (`CHECKSUM_PARTIAL`).
+    fn patch_tcp_checksum(
+        &mut self,
+        offset: usize,
+        pseudo_header: Change,
+        segment: Change,
+    ) -> Result<(), PatchError>;
+}
+
+/// The kernel refused to change the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatchError;
+
+/// A layout that may be laid over the first bytes of a frame.
+///
+/// # Safety
+///
+/// Plain integers without padding, of an alignment of at most two: any bytes are a value, and
+/// every frame begins at an even address.
+#[allow(unsafe_code, reason = "the promise that makes `Packet::head` sound")]
+pub unsafe trait Header: Sized {}

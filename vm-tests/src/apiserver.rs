@@ -3,10 +3,7 @@
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -25,31 +22,19 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{place::Inside, routes};
+use crate::{
+    place::Inside,
+    routes,
+    service::{self, Counters, Stopped},
+};
 
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Ends abruptly when dropped: its connections are closed where they stand.
 pub(crate) struct ApiServer {
-    counters: Arc<Counters>,
     stop: watch::Sender<bool>,
     task: Option<JoinHandle<Stopped>>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub connections: AtomicU64,
-    pub requests: AtomicU64,
-    /// TLS handshakes that came to nothing; the agent's probes are no handshakes.
-    pub refused: AtomicU64,
-}
-
-/// Did all connections end by themselves?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stopped {
-    Gracefully,
-    WithConnectionsOpen,
 }
 
 impl ApiServer {
@@ -57,20 +42,13 @@ impl ApiServer {
         inside: &Inside,
         address: SocketAddr,
         tls: Arc<ServerConfig>,
+        counters: Arc<Counters>,
     ) -> anyhow::Result<Self> {
-        let listener = inside
-            .run(async move { TcpListener::bind(address).await.context("listening") })
-            .await
-            .with_context(|| format!("the API server on {address}"))?;
-        let counters = Arc::new(Counters::default());
+        let listener = service::listen(inside, address).await?;
         let (stop, stopped) = watch::channel(false);
-        let server = Server { address, tls: tls.into(), counters: counters.clone(), stopped };
+        let server = Server { address, tls: tls.into(), counters, stopped };
         let task = inside.spawn(server.run(listener));
-        Ok(Self { counters, stop, task: Some(task) })
-    }
-
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
+        Ok(Self { stop, task: Some(task) })
     }
 
     /// GOAWAY to all; requests may end, watches are closed.
@@ -134,7 +112,7 @@ impl Server {
     ) {
         stream.set_nodelay(true).ok();
         let Ok(Ok(stream)) = timeout(HANDSHAKE, self.tls.accept(stream)).await else {
-            self.counters.refused.fetch_add(1, Relaxed);
+            // A probe, most likely: it connects and says nothing.
             return;
         };
         let number = self.counters.connections.fetch_add(1, Relaxed) + 1;

@@ -12,6 +12,7 @@ use crate::{
     eni::{Eni, Subnet},
     network::Network,
     plan::{ENDPOINT, Plan},
+    service::Service,
     zone::Zone,
 };
 
@@ -24,20 +25,28 @@ pub(crate) struct ControlPlane {
     pub zone: Zone,
     pub enis: Vec<Eni>,
     plan: Plan,
+    service: Service,
     tls: Arc<ServerConfig>,
     next_host: u8,
 }
 
 impl ControlPlane {
-    pub(crate) fn new(network: Network, zone: Zone, plan: Plan, tls: Arc<ServerConfig>) -> Self {
-        Self { network, zone, enis: Vec::new(), plan, tls, next_host: FIRST_HOST }
+    pub(crate) fn new(
+        network: Network,
+        zone: Zone,
+        plan: Plan,
+        service: Service,
+        tls: Arc<ServerConfig>,
+    ) -> Self {
+        Self { network, zone, enis: Vec::new(), plan, service, tls, next_host: FIRST_HOST }
     }
 
     /// An ENI that serves; nobody is told of it yet.
     pub(crate) async fn create(&mut self, subnet: Subnet) -> anyhow::Result<Eni> {
         let address = subnet.address(self.plan.prefix, self.next_host);
         self.next_host = if self.next_host == LAST_HOST { FIRST_HOST } else { self.next_host + 1 };
-        Eni::create(&self.network, subnet, (address, self.plan.api_port), self.tls.clone())
+        let port = self.plan.api_port;
+        Eni::create(&self.network, subnet, (address, port), self.service, self.tls.clone())
             .await
             .with_context(|| format!("creating the ENI {address}"))
     }
@@ -65,5 +74,32 @@ impl ControlPlane {
     pub(crate) fn take(&mut self, address: SocketAddr) -> anyhow::Result<Eni> {
         let at = self.enis.iter().position(|eni| eni.address() == address);
         at.map(|at| self.enis.remove(at)).with_context(|| format!("there is no ENI {address}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{client::Client, pki::Pki, place::Place};
+
+    #[tokio::test]
+    async fn an_eni_answers_by_itself_and_its_name_is_in_the_zone() {
+        let plan = Plan::loopback().expect("ports");
+        let pki = Pki::for_name(ENDPOINT).expect("certificates");
+        let zone = Zone::new(Duration::from_secs(1));
+        let network = Network::loopback("unit_plane").expect("network");
+        let mut plane =
+            ControlPlane::new(network, zone.clone(), plan, Service::ApiServer, pki.server);
+        plane.create_first(2).await.expect("two ENIs");
+        let addresses = plane.addresses();
+        assert_eq!(zone.addresses(ENDPOINT), Some(addresses.iter().map(SocketAddr::ip).collect()));
+
+        let place = Place::host("unit_plane-client").expect("client");
+        let client = Client::new(place.inside().clone(), addresses[1], pki.client).expect("client");
+        let reply = client.get("/readyz").await.expect("an answer");
+        assert_eq!((reply.status, reply.body.as_slice()), (200, b"ok".as_slice()));
+        assert_eq!(reply.eni, addresses[1].ip().to_string());
     }
 }

@@ -9,10 +9,12 @@ use std::{
 use rustls::ServerConfig;
 
 use crate::{
-    apiserver::{ApiServer, Stopped},
+    apiserver::ApiServer,
+    echo::Echo,
     links::{HOST_LINK, Links},
     network::Network,
-    place::Place,
+    place::{Inside, Place},
+    service::{Counters, Service, Stopped},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,7 +30,13 @@ pub struct Eni {
     address: SocketAddr,
     host: String,
     place: Place,
-    server: ApiServer,
+    counters: Arc<Counters>,
+    server: Server,
+}
+
+enum Server {
+    Api(ApiServer),
+    Echo(Echo),
 }
 
 impl Subnet {
@@ -69,13 +77,15 @@ impl Eni {
         network: &Network,
         subnet: Subnet,
         address: (Ipv4Addr, u16),
+        service: Service,
         tls: Arc<ServerConfig>,
     ) -> anyhow::Result<Self> {
         let host = format!("eni-{subnet}-{}", address.0.octets()[3]);
         let place = network.join(&host, address.0).await?;
         let address = address.into();
-        let server = ApiServer::start(place.inside(), address, tls).await?;
-        Ok(Self { subnet, address, host, place, server })
+        let counters = Arc::new(Counters::default());
+        let server = Server::start(place.inside(), address, service, tls, counters.clone()).await?;
+        Ok(Self { subnet, address, host, place, counters, server })
     }
 
     pub fn subnet(&self) -> Subnet {
@@ -86,13 +96,19 @@ impl Eni {
         self.address
     }
 
-    /// TLS connections that were set up with it.
+    /// Those that got as far as saying something: the agent's probes are not among them.
     pub fn connections(&self) -> u64 {
-        self.server.counters().connections.load(Relaxed)
+        self.counters.connections.load(Relaxed)
     }
 
+    /// HTTP requests.
     pub fn requests(&self) -> u64 {
-        self.server.counters().requests.load(Relaxed)
+        self.counters.requests.load(Relaxed)
+    }
+
+    /// Connections that the other side reset, where the service is `Echo`.
+    pub fn resets(&self) -> u64 {
+        self.counters.resets.load(Relaxed)
     }
 
     /// From here on packets to it are lost without a word.
@@ -125,6 +141,40 @@ impl Eni {
     /// Goes at once, with whatever is open.
     pub(crate) async fn remove(self, network: &Network) -> anyhow::Result<()> {
         network.leave(&self.host, self.place).await
+    }
+}
+
+impl Server {
+    async fn start(
+        inside: &Inside,
+        address: SocketAddr,
+        service: Service,
+        tls: Arc<ServerConfig>,
+        counters: Arc<Counters>,
+    ) -> anyhow::Result<Self> {
+        match service {
+            Service::ApiServer => {
+                ApiServer::start(inside, address, tls, counters).await.map(Self::Api)
+            }
+            Service::Echo => Echo::start(inside, address, counters).await.map(Self::Echo),
+        }
+    }
+
+    fn say_goodbye(&self) {
+        if let Self::Api(server) = self {
+            server.say_goodbye();
+        }
+    }
+
+    async fn stop(self) -> anyhow::Result<Stopped> {
+        match self {
+            Self::Api(server) => server.stop().await,
+            // It knows no word of farewell: whoever is connected is cut off.
+            Self::Echo(server) => {
+                drop(server);
+                Ok(Stopped::Gracefully)
+            }
+        }
     }
 }
 

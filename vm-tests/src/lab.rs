@@ -21,6 +21,7 @@ use crate::{
     plan::{self, ENDPOINT, Plan},
     resolver,
     rotation::{self, RotationReport, Step},
+    service::Service,
     state::{self, State},
     zone::Zone,
 };
@@ -36,6 +37,8 @@ pub struct Options {
     /// Of the endpoint's answers, in whole seconds.
     pub ttl: Duration,
     pub enis: usize,
+    /// What listens on them.
+    pub service: Service,
     /// Network namespaces and the packet path; else loopback and the relay.
     pub privileged: bool,
 }
@@ -61,6 +64,7 @@ impl Options {
             agent_flags: Vec::new(),
             ttl: Duration::from_secs(2),
             enis: 3,
+            service: Service::default(),
             privileged: geteuid().is_root(),
         }
     }
@@ -90,7 +94,7 @@ impl Lab {
 
         progress("control plane: ENIs with an API server each");
         let pki = Pki::for_name(ENDPOINT)?;
-        let mut plane = ControlPlane::new(network, zone, plan, pki.server);
+        let mut plane = ControlPlane::new(network, zone, plan, options.service, pki.server);
         plane.create_first(options.enis).await?;
         let client = Client::new(client_place.inside().clone(), plan.proxy, pki.client)?;
         state.write(AUTHORITY, &pki.authority_pem)?;

@@ -94,3 +94,42 @@ fn failed(request: &Request) -> ResponseInfo {
     metadata.response_code = ResponseCode::ServFail;
     Header { metadata, counts: HeaderCounts::default() }.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::{Message, MessageType, OpCode, Query};
+
+    use super::*;
+
+    const NAME: &str = "Api.Example.";
+
+    async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Message {
+        let mut message = Message::new(7, MessageType::Query, OpCode::Query);
+        message.add_query(Query::query(Name::from_ascii(name).expect("a name"), kind));
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let question = message.to_vec().expect("a question");
+        socket.send_to(&question, server).await.expect("sent");
+        let mut buffer = [0; 1500];
+        let (count, _) = socket.recv_from(&mut buffer).await.expect("an answer");
+        Message::from_vec(&buffer[..count]).expect("a message")
+    }
+
+    #[tokio::test]
+    async fn answers_have_the_zones_addresses_and_ttl() {
+        let zone = Zone::new(Duration::from_secs(7));
+        zone.set(NAME, vec![[10, 0, 21, 10].into()]);
+        let free = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let address = free.local_addr().expect("its address");
+        drop(free);
+        let _server = serve(zone, address).await.expect("a server");
+
+        let answer = ask(address, NAME, RecordType::A).await;
+        assert_eq!(answer.answers.len(), 1);
+        assert_eq!(answer.answers[0].ttl, 7);
+        let answer = ask(address, NAME, RecordType::AAAA).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+        assert!(answer.answers.is_empty());
+        let answer = ask(address, "other.example.", RecordType::A).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
+    }
+}

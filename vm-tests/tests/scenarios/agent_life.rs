@@ -1,0 +1,72 @@
+//! The agent goes and comes; connections on the packet path stay.
+
+use std::time::Duration;
+
+use vm_tests::{Client, Mix, Reply};
+
+use crate::setting::{Scenario, lab, live};
+
+#[tokio::test]
+async fn sigkill_leaves_connections_working_and_a_restart_takes_them_over() {
+    let mut lab = lab("sigkill", |_| {}).await;
+    let kept = lab.client().kept().expect("a client");
+    let first = request(&kept).await;
+    let before = opened(&mut lab).await;
+    assert!(before > 0, "the connection is counted");
+
+    lab.agent().kill().await.expect("killed");
+    same_connection(&first, &request(&kept).await);
+    request(&lab.client()).await;
+
+    lab.agent().restart().await.expect("a new agent");
+    same_connection(&first, &request(&kept).await);
+    request(&lab.client()).await;
+    let status = lab.status().await;
+    assert!(status.datapath.flow_entries >= 2, "{:?}", status.datapath);
+    assert!(opened(&mut lab).await >= before + 2, "counters go on");
+    lab.done().await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_agent_cleanly_and_leaves_connections_working() {
+    let mut lab = lab("sigterm", |_| {}).await;
+    let kept = lab.client().kept().expect("a client");
+    let first = request(&kept).await;
+
+    let exit = lab.agent().terminate().await.expect("terminated");
+    assert_eq!(exit.code(), Some(0), "{exit}");
+    same_connection(&first, &request(&kept).await);
+    request(&lab.client()).await;
+    lab.done().await;
+}
+
+#[tokio::test]
+async fn restarts_under_load_fail_no_request() {
+    let mut lab = lab("restarts", |_| {}).await;
+    let load = lab.load(Mix::default()).expect("a load");
+    for _ in 0..3 {
+        let before = load.counts().connections;
+        lab.agent().kill().await.expect("killed");
+        lab.agent().restart().await.expect("a new agent");
+        lab.until("live backends", Duration::from_secs(5), |status| live(status) == 3).await;
+        assert!(load.counts().connections > before, "no new connection meanwhile");
+    }
+    let counts = load.stop().await.expect("every request ended");
+    assert_eq!(counts.failures, 0, "{:#?}", counts.last_errors);
+    assert_eq!(counts.watches_reopened, 0, "no watch was broken");
+    lab.done().await;
+}
+
+async fn request(client: &Client) -> Reply {
+    let reply = client.get("/readyz").await.expect("an answer");
+    assert_eq!(reply.status, 200);
+    reply
+}
+
+fn same_connection(one: &Reply, other: &Reply) {
+    assert_eq!((&one.eni, one.connection), (&other.eni, other.connection));
+}
+
+async fn opened(lab: &mut Scenario) -> u64 {
+    lab.status().await.backends.iter().map(|backend| backend.opened).sum()
+}

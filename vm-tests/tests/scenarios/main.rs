@@ -1,0 +1,12 @@
+//! Scenarios in a small VPC out of network namespaces: they need root and the built agent.
+
+mod setting;
+
+mod agent_life;
+mod endings;
+mod kubectl;
+mod no_live_backend;
+mod relay;
+mod requests;
+mod rotation;
+mod unprivileged;

@@ -1,0 +1,72 @@
+//! Requests and connections on the packet path.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    task::JoinSet,
+};
+use vm_tests::{Client, Service};
+
+use crate::setting::{lab, live, within};
+
+#[tokio::test]
+async fn a_request_goes_through_each_eni_and_none_through_the_listener() {
+    let mut lab = lab("each_eni", |_| {}).await;
+    lab.until("three live backends", Duration::from_secs(5), |status| live(status) == 3).await;
+    let client = lab.client();
+    let mut answered = BTreeSet::new();
+    for _ in 0..60 {
+        let reply = client.get("/readyz").await.expect("an answer");
+        assert_eq!((reply.status, reply.body.as_slice()), (200, b"ok".as_slice()));
+        answered.insert(reply.eni);
+    }
+    let all: BTreeSet<_> = lab.enis().iter().map(|eni| eni.address().ip().to_string()).collect();
+    assert_eq!(answered, all);
+    let status = lab.status().await;
+    assert_eq!(status.datapath.name, "packet", "{}", status.datapath.reason);
+    assert_eq!(status.listener.accepted, 0, "{:?}", status.reasons);
+    lab.done().await;
+}
+
+#[tokio::test]
+async fn a_bulk_answer_arrives_whole() {
+    const COUNT: usize = 20_000_000;
+    let lab = lab("bulk", |_| {}).await;
+    let reply = lab.client().get(&format!("/bytes?n={COUNT}")).await.expect("an answer");
+    assert_eq!(reply.body.len(), COUNT);
+    assert!(reply.body.iter().all(|byte| *byte == 0));
+    lab.done().await;
+}
+
+#[tokio::test]
+async fn two_thousand_short_connections_from_one_address() {
+    const WORKERS: u32 = 16;
+    const EACH: u32 = 125;
+    let mut lab = lab("two_thousand", |options| options.service = Service::Echo).await;
+    let mut workers = JoinSet::new();
+    for worker in 0..WORKERS {
+        let client = lab.client();
+        workers.spawn(async move {
+            for number in 0..EACH {
+                let message = worker * EACH + number;
+                within("an echo", Duration::from_secs(5), echo(&client, message)).await;
+            }
+        });
+    }
+    while let Some(worker) = workers.join_next().await {
+        worker.expect("no connection failed");
+    }
+    let served: u64 = lab.enis().iter().map(vm_tests::Eni::connections).sum();
+    assert_eq!(served, u64::from(WORKERS * EACH));
+    assert_eq!(lab.status().await.listener.accepted, 0);
+    lab.done().await;
+}
+
+async fn echo(client: &Client, message: u32) {
+    let mut stream = client.connect().await.expect("a connection");
+    stream.write_u32(message).await.expect("written");
+    assert_eq!(stream.read_u32().await.expect("an echo"), message);
+    stream.shutdown().await.expect("the end of our side");
+    assert_eq!(stream.read(&mut [0]).await.expect("the end of theirs"), 0);
+}

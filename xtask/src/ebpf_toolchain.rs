@@ -38,8 +38,15 @@ pub enum Missing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LlvmMajor(pub u32);
 
+/// The first compiler that has its linker; else what the first one lacks.
 pub fn find() -> Result<Toolchain, Missing> {
-    let compiler = Compiler::find().ok_or(Missing::Compiler)?;
+    let mut tries =
+        Compiler::ALL.into_iter().filter(|compiler| compiler.has_core_source()).map(complete);
+    let first = tries.next().unwrap_or(Err(Missing::Compiler));
+    first.or_else(|missing| tries.find_map(Result::ok).ok_or(missing))
+}
+
+fn complete(compiler: Compiler) -> Result<Toolchain, Missing> {
     let llvm = compiler.llvm().ok_or(Missing::Compiler)?;
     let linker = find_linker(llvm).ok_or(Missing::Linker { llvm })?;
     Ok(Toolchain { compiler, linker })
@@ -47,6 +54,7 @@ pub fn find() -> Result<Toolchain, Missing> {
 
 impl Toolchain {
     /// cargo, set up to build for the eBPF target: `core` from source, linked by bpf-linker.
+    #[allow(dead_code, reason = "for the build script; setup only looks for the toolchain")]
     pub fn cargo_build(&self) -> Command {
         let mut command = self.compiler.tool("cargo");
         for inherited in ["RUSTUP_TOOLCHAIN", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
@@ -68,9 +76,8 @@ impl Toolchain {
 }
 
 impl Compiler {
-    pub fn find() -> Option<Self> {
-        [Self::Rustup, Self::Debian].into_iter().find(|compiler| compiler.has_core_source())
-    }
+    /// The usual one first.
+    pub const ALL: [Self; 2] = [Self::Rustup, Self::Debian];
 
     /// The compiler's major version of LLVM, as the compiler itself says.
     pub fn llvm(self) -> Option<LlvmMajor> {
@@ -79,7 +86,7 @@ impl Compiler {
         llvm.split('.').next()?.parse().ok().map(LlvmMajor)
     }
 
-    fn has_core_source(self) -> bool {
+    pub fn has_core_source(self) -> bool {
         stdout(self.tool("rustc").args(["--print", "sysroot"])).is_some_and(|sysroot| {
             Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
         })

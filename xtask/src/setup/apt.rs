@@ -1,0 +1,24 @@
+//! Debian's packages.
+
+use std::process::Command;
+
+use anyhow::ensure;
+use nix::unistd::geteuid;
+
+use crate::progress;
+
+pub fn install(packages: &[&str]) -> anyhow::Result<()> {
+    let names = packages.join(" ");
+    ensure!(geteuid().is_root(), "needs root: apt-get install {names}");
+    progress::run("fetching Debian's package lists", apt_get().arg("update"))?;
+    progress::run(
+        &format!("installing {names}"),
+        apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages),
+    )
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet");
+    command
+}

@@ -1,0 +1,137 @@
+//! The parts of the test run: what each is called, what it needs, which commands it is.
+
+use std::{
+    ffi::OsString,
+    fmt, fs,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, ensure};
+
+use super::report::Outcome;
+use crate::cargo::{self, Ebpf, Profile};
+
+/// Labs are busy: more of them at a time than this measure the machine, not the agent.
+const LABS_AT_A_TIME: &str = "2";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ring {
+    /// Format, clippy, and cargo-deny where it is installed
+    Lints,
+    /// Unit and property tests on the host
+    Units,
+    /// The eBPF programs, run by the kernel on single packets
+    Programs,
+    /// The agent in a small VPC of network namespaces
+    Scenarios,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Format,
+    Clippy,
+    Licences,
+    Units,
+    Programs,
+    Scenarios,
+}
+
+impl Part {
+    pub const ALL: [Self; 6] =
+        [Self::Format, Self::Clippy, Self::Licences, Self::Units, Self::Programs, Self::Scenarios];
+
+    pub fn ring(self) -> Ring {
+        match self {
+            Self::Format | Self::Clippy | Self::Licences => Ring::Lints,
+            Self::Units => Ring::Units,
+            Self::Programs => Ring::Programs,
+            Self::Scenarios => Ring::Scenarios,
+        }
+    }
+
+    pub fn needs_root(self) -> bool {
+        matches!(self, Self::Programs | Self::Scenarios)
+    }
+
+    pub fn run(self, ebpf: Ebpf, harness: &[OsString]) -> Outcome {
+        if self == Self::Licences && !has_cargo_deny() {
+            return Outcome::Unavailable("cargo-deny is not installed".into());
+        }
+        let started = Instant::now();
+        let done = self.commands(ebpf, harness).and_then(|commands| {
+            commands.into_iter().try_for_each(|mut command| cargo::succeed(&mut command))
+        });
+        match done {
+            Ok(()) => Outcome::Passed(started.elapsed()),
+            Err(error) => Outcome::Failed(started.elapsed(), format!("{error:#}")),
+        }
+    }
+
+    /// The whole workspace each time: with parts of it, cargo would build dependencies again
+    /// that others have asked for with other features.
+    fn commands(self, ebpf: Ebpf, harness: &[OsString]) -> anyhow::Result<Vec<Command>> {
+        let cargo = |words: &[&str]| {
+            let mut command = cargo::cargo(ebpf);
+            command.args(words);
+            command
+        };
+        let tests = |targets: Vec<String>| {
+            let mut command = cargo(&["test", "--workspace"]);
+            command.args(targets).arg("--").args(harness);
+            command
+        };
+        Ok(match self {
+            Self::Format => vec![cargo(&["fmt", "--all", "--check"])],
+            Self::Clippy => {
+                vec![cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])]
+            }
+            Self::Licences => vec![cargo(&["deny", "--workspace", "check"])],
+            Self::Units => vec![tests(vec!["--lib".into(), "--bins".into()])],
+            Self::Programs => vec![tests(targets_of("proxy-user")?)],
+            Self::Scenarios => {
+                let mut scenarios = tests(targets_of("vm-tests")?);
+                scenarios
+                    .env("ENIGATE_BIN", cargo::binary(Profile::Dev, "enigate")?)
+                    .env("RUST_TEST_THREADS", LABS_AT_A_TIME);
+                vec![cargo(&["build", "--workspace", "--bins"]), scenarios]
+            }
+        })
+    }
+}
+
+/// `--test` with each file of the package's folder of tests.
+fn targets_of(package: &str) -> anyhow::Result<Vec<String>> {
+    let folder = cargo::root().join(package).join("tests");
+    let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            names.push(format!("--test={stem}"));
+        }
+    }
+    ensure!(!names.is_empty(), "{}: no tests there", folder.display());
+    names.sort();
+    Ok(names)
+}
+
+fn has_cargo_deny() -> bool {
+    let mut asked = cargo::cargo(Ebpf::IfFound);
+    asked.args(["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    asked.status().is_ok_and(|status| status.success())
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Format => "format",
+            Self::Clippy => "clippy",
+            Self::Licences => "licences and advisories",
+            Self::Units => "units and properties",
+            Self::Programs => "eBPF programs",
+            Self::Scenarios => "scenarios",
+        })
+    }
+}

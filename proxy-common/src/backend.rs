@@ -64,12 +64,22 @@ pub struct BackendTraffic {
     pub bytes_to_client: u64,
 }
 
-/// Flows that the program opened and saw end; shared by all CPUs, changed only by atomic addition.
+/// Flows that the program opened and saw end; shared by all CPUs, under the lock.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BackendLoad {
+    pub lock: bpf_spin_lock,
+    pub padding: u32,
     pub opened: u64,
     pub closed: u64,
+}
+
+/// `struct bpf_spin_lock` of linux/bpf.h; the kernel finds it in a map's value by this name.
+#[allow(non_camel_case_types, reason = "the kernel's name")]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct bpf_spin_lock {
+    val: u32,
 }
 
 #[cfg(feature = "user")]

@@ -180,9 +180,9 @@ pub struct FakePacket {
 
 impl FakePacket {
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let words = bytes.chunks(2).map(|pair| {
-            u16::from_ne_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])
-        });
+        let words = bytes
+            .chunks(2)
+            .map(|pair| u16::from_ne_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
         Self { words: words.collect(), len: bytes.len() }
     }
 

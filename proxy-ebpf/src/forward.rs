@@ -30,10 +30,7 @@ pub struct Send {
 /// Decides about one packet and translates it in place. Nothing of the packet has changed when the
 /// reason is one to pass it to the stack.
 #[inline(always)]
-pub fn forward<P: Packet, E: Environment>(
-    packet: &mut P,
-    environment: &E,
-) -> Result<Send, Reason> {
+pub fn forward<P: Packet, E: Environment>(packet: &mut P, environment: &E) -> Result<Send, Reason> {
     let config = environment.config().ok_or(Reason::NotConfigured)?;
     let segment = parse::segment(packet, config)?;
     let to = match known(&segment, environment) {
@@ -53,7 +50,9 @@ pub fn forward<P: Packet, E: Environment>(
 enum Known {
     Flow(Translation),
     /// No entry, or none any more. `unanswered`: the backend that it was, and that kept silent.
-    Nothing { unanswered: Option<BackendId> },
+    Nothing {
+        unanswered: Option<BackendId>,
+    },
 }
 
 #[inline(always)]

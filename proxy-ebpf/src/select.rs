@@ -101,7 +101,10 @@ fn claim<E: Environment>(
     for attempt in 0..PORT_TRIES {
         let port = match attempt {
             0 if config.sources.contains(segment.source_port) => segment.source_port,
-            _ => config.sources.nth((start >> 1).wrapping_add(attempt)).ok_or(Reason::PortsExhausted)?,
+            _ => config
+                .sources
+                .nth((start >> 1).wrapping_add(attempt))
+                .ok_or(Reason::PortsExhausted)?,
         };
         let key = FlowKey {
             remote: backend.address,

@@ -15,7 +15,7 @@ use super::{Send, forward};
 use crate::{
     fake::{
         CLIENT, FakeEnvironment, FakePacket, IFINDEX, LISTEN, PROXY, Tcp, backend,
-        checksums_verify, eni, ends, key,
+        checksums_verify, ends, eni, key,
     },
     parse::Flags,
 };
@@ -164,7 +164,9 @@ fn a_syn_that_nobody_answers_moves_to_another_backend() {
     }
     assert_eq!(tried.len(), 3);
     assert_eq!(environment.flows.borrow().len(), 2, "no entry is left behind");
-    let open: u64 = (1..=3).map(|id| crate::environment::Environment::open_flows(&environment, BackendId(id))).sum();
+    let open: u64 = (1..=3)
+        .map(|id| crate::environment::Environment::open_flows(&environment, BackendId(id)))
+        .sum();
     assert_eq!(open, 1);
 }
 

@@ -1,0 +1,147 @@
+//! The maps, private behind what the core asks of its surroundings.
+
+#![allow(unsafe_code, reason = "maps hand out pointers to memory that other CPUs write too")]
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    btf_maps::{Array, HashMap, PerCpuArray},
+    helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_spin_lock, bpf_spin_unlock},
+    macros::btf_map,
+};
+use proxy_common::{
+    backend::{BackendId, BackendLoad, BackendSet, BackendTraffic, MAX_BACKEND_IDS},
+    config::{ActiveSet, Config},
+    flow::{Direction, Flow, FlowKey},
+    reason::{MAX_REASONS, Reason},
+    stamp::Stamp,
+};
+use proxy_ebpf::environment::{Environment, InsertError};
+
+const IDS: usize = MAX_BACKEND_IDS as usize;
+/// Replaced by the agent's `--table-size` when it loads the programs.
+const FLOW_ENTRIES: usize = 2 * 131_072;
+const E2BIG: i32 = 7;
+
+#[btf_map]
+static CONFIG: Array<Config, 1> = Array::new();
+#[btf_map]
+static ACTIVE: Array<ActiveSet, 1> = Array::new();
+#[btf_map]
+static BACKENDS: Array<BackendSet, 2> = Array::new();
+#[btf_map]
+static FLOWS: HashMap<FlowKey, Flow, FLOW_ENTRIES> = HashMap::new();
+#[btf_map]
+static TRAFFIC: PerCpuArray<BackendTraffic, IDS> = PerCpuArray::new();
+#[btf_map]
+static LOAD: Array<BackendLoad, IDS> = Array::new();
+/// Flows that ended without the program seeing it; written by the agent alone.
+#[btf_map]
+static EXPIRED: Array<u64, IDS> = Array::new();
+#[btf_map]
+static REASONS: PerCpuArray<u64, { MAX_REASONS as usize }> = PerCpuArray::new();
+
+/// The kernel's tables, clock and chance.
+pub struct Maps;
+
+#[inline(always)]
+pub fn count(reason: Reason) {
+    if let Some(count) = REASONS.get_ptr_mut(reason as u32) {
+        // SAFETY: this CPU's own slot.
+        unsafe { *count += 1 };
+    }
+}
+
+impl Environment for Maps {
+    type Entry<'a> = &'a mut Flow;
+
+    #[inline(always)]
+    fn config(&self) -> Option<&Config> {
+        let config = CONFIG.get(0)?;
+        // An interface's index is never 0.
+        (config.ifindex != 0).then_some(config)
+    }
+
+    #[inline(always)]
+    fn backends(&self) -> Option<&BackendSet> {
+        BACKENDS.get(*ACTIVE.get(0)?)
+    }
+
+    #[inline(always)]
+    fn flow(&self, key: &FlowKey) -> Option<&mut Flow> {
+        // SAFETY: the slot outlives the program's run, which is inside an RCU section: a removed
+        // slot may be used again, never freed. Its words are written by packets of one direction,
+        // which arrive on one CPU; at worst a count is off by one.
+        FLOWS.get_ptr_mut(key).map(|flow| unsafe { &mut *flow })
+    }
+
+    #[inline(always)]
+    fn insert(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+        FLOWS
+            .insert(key, flow, u64::from(BPF_NOEXIST))
+            .map_err(|code| if code == -E2BIG { InsertError::Full } else { InsertError::Taken })
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &FlowKey) {
+        // Nothing there is what was asked for.
+        let _absent = FLOWS.remove(key);
+    }
+
+    #[inline(always)]
+    fn open_flows(&self, id: BackendId) -> u64 {
+        let Some(load) = LOAD.get(u32::from(id.0)) else { return 0 };
+        let expired = EXPIRED.get(u32::from(id.0)).copied().unwrap_or(0);
+        load.opened.saturating_sub(load.closed + expired)
+    }
+
+    #[inline(always)]
+    fn count_opened(&self, id: BackendId) {
+        locked(id, |load| load.opened += 1);
+    }
+
+    #[inline(always)]
+    fn count_closed(&self, id: BackendId) {
+        locked(id, |load| load.closed += 1);
+    }
+
+    #[inline(always)]
+    fn count_packet(&self, id: BackendId, direction: Direction, bytes: u32) {
+        let Some(traffic) = TRAFFIC.get_ptr_mut(u32::from(id.0)) else { return };
+        // SAFETY: this CPU's own slot.
+        let traffic = unsafe { &mut *traffic };
+        let (packets, total) = match direction {
+            Direction::ToBackend => {
+                (&mut traffic.packets_to_backend, &mut traffic.bytes_to_backend)
+            }
+            Direction::ToClient => (&mut traffic.packets_to_client, &mut traffic.bytes_to_client),
+        };
+        *packets += 1;
+        *total += u64::from(bytes);
+    }
+
+    #[inline(always)]
+    fn now(&self) -> Stamp {
+        // SAFETY: a helper without arguments.
+        Stamp::from_nanos(unsafe { bpf_ktime_get_ns() })
+    }
+
+    #[inline(always)]
+    fn random(&self) -> u32 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_get_prandom_u32() }
+    }
+}
+
+/// Changes what all CPUs share of a backend. Rust has no atomic addition for this target, and a
+/// connection begins and ends but once.
+#[inline(always)]
+fn locked(id: BackendId, change: impl FnOnce(&mut BackendLoad)) {
+    let Some(load) = LOAD.get_ptr_mut(u32::from(id.0)) else { return };
+    // SAFETY: the map's value outlives the run, and its lock keeps other CPUs out.
+    unsafe {
+        let lock = (&raw mut (*load).lock).cast();
+        bpf_spin_lock(lock);
+        change(&mut *load);
+        bpf_spin_unlock(lock);
+    }
+}

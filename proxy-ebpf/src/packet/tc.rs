@@ -1,0 +1,70 @@
+//! A packet as the TC hooks see it: an skb, whose payload may lie outside its linear part and
+//! whose checksum may still be left to the network card.
+
+#![allow(unsafe_code, reason = "the packet's pointers, and helpers that change the packet")]
+
+use aya_ebpf::{
+    bindings::BPF_F_PSEUDO_HDR,
+    helpers::generated::{bpf_l4_csum_replace, bpf_skb_pull_data},
+    programs::TcContext,
+};
+
+use super::{Header, Packet, PatchError};
+use crate::{checksum::Change, parse::FRAME_LEN};
+
+pub struct TcPacket<'a> {
+    context: &'a TcContext,
+}
+
+impl<'a> TcPacket<'a> {
+    /// Brings the headers into the linear part, where they nearly always are.
+    #[inline(always)]
+    pub fn new(context: &'a TcContext) -> Self {
+        let linear = context.data_end().wrapping_sub(context.data());
+        if linear < FRAME_LEN as usize && context.len() >= FRAME_LEN {
+            // A refusal shows as a frame that is too short.
+            // SAFETY: the context is the program's own, and no pointer into the packet exists yet.
+            unsafe { bpf_skb_pull_data(context.skb.skb, FRAME_LEN) };
+        }
+        Self { context }
+    }
+
+    #[inline(always)]
+    fn replace(&mut self, offset: usize, change: Change, flags: u64) -> Result<(), PatchError> {
+        let sum = u64::from(change.wsum());
+        // SAFETY: the context is the program's own; references into the packet ended with the
+        // exclusive borrow that this one succeeds.
+        let code =
+            unsafe { bpf_l4_csum_replace(self.context.skb.skb, offset as u32, 0, sum, flags) };
+        if code == 0 { Ok(()) } else { Err(PatchError) }
+    }
+}
+
+impl Packet for TcPacket<'_> {
+    #[inline(always)]
+    fn head<H: Header>(&mut self) -> Option<&mut H> {
+        let data = self.context.data();
+        if data + size_of::<H>() > self.context.data_end() {
+            return None;
+        }
+        // SAFETY: inside the packet's linear part, whose frames begin at even addresses, and any
+        // bytes are a `Header`. The borrow of `self` keeps helpers that move the packet away.
+        Some(unsafe { &mut *(data as *mut H) })
+    }
+
+    #[inline(always)]
+    fn frame_len(&self) -> u32 {
+        self.context.len()
+    }
+
+    #[inline(always)]
+    fn patch_tcp_checksum(
+        &mut self,
+        offset: usize,
+        pseudo_header: Change,
+        segment: Change,
+    ) -> Result<(), PatchError> {
+        self.replace(offset, pseudo_header, u64::from(BPF_F_PSEUDO_HDR))?;
+        self.replace(offset, segment, 0)
+    }
+}

@@ -108,6 +108,8 @@ impl Agent {
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)
+                // Ctrl-C on a terminal is for the lab: it takes the agent down in its own time.
+                .process_group(0)
                 .kill_on_drop(true)
                 .spawn()
                 .with_context(|| format!("starting {}", plan.binary.display()))

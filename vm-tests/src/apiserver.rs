@@ -28,7 +28,7 @@ use crate::{
     service::{self, Counters, Stopped},
 };
 
-const HANDSHAKE: Duration = Duration::from_secs(5);
+const HANDSHAKE: Duration = Duration::from_secs(3);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Ends abruptly when dropped: its connections are closed where they stand.

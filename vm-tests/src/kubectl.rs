@@ -26,7 +26,8 @@ pub(crate) fn write_config(path: &Path, client: &Client, authority: &Path) -> an
             "tls-server-name": ENDPOINT,
             "certificate-authority": authority,
         } }],
-        "users": [{ "name": "nobody", "user": {} }],
+        // Without a credential kubectl would ask for a password.
+        "users": [{ "name": "nobody", "user": { "token": "none" } }],
         "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": "nobody" } }],
     });
     fs::write(path, config.to_string()).with_context(|| format!("writing {}", path.display()))

@@ -3,6 +3,7 @@
 mod setting;
 
 mod agent_life;
+mod crash;
 mod endings;
 mod kubectl;
 mod no_live_backend;

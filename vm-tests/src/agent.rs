@@ -1,11 +1,6 @@
 //! The real agent, as a child process in the proxy's namespace.
 
-use std::{
-    fs::{File, OpenOptions},
-    path::PathBuf,
-    process::Stdio,
-    time::Duration,
-};
+use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use nix::{
@@ -18,7 +13,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{admin::Admin, place::Inside, state};
+use crate::{admin::Admin, launch::Launch, place::Inside, state};
 
 pub use std::process::ExitStatus as Exit;
 
@@ -29,25 +24,20 @@ const LOG_TAIL: usize = 40;
 
 /// Killed when it is dropped.
 pub struct Agent {
-    plan: Launch,
+    launch: Launch,
     inside: Inside,
     admin: Admin,
     child: Option<Child>,
 }
 
-/// How it is started, each time the same.
-#[derive(Clone, Debug)]
-pub(crate) struct Launch {
-    pub lab: String,
-    pub binary: PathBuf,
-    pub arguments: Vec<String>,
-    pub log: PathBuf,
-}
-
 impl Agent {
     /// Starts it and waits until it says that it is ready.
-    pub(crate) async fn start(plan: Launch, inside: Inside, admin: Admin) -> anyhow::Result<Self> {
-        let mut agent = Self { plan, inside, admin, child: None };
+    pub(crate) async fn start(
+        launch: Launch,
+        inside: Inside,
+        admin: Admin,
+    ) -> anyhow::Result<Self> {
+        let mut agent = Self { launch, inside, admin, child: None };
         agent.restart().await?;
         Ok(agent)
     }
@@ -88,7 +78,7 @@ impl Agent {
 
     /// Everything it has written, over all its lives.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.plan.log).unwrap_or_else(|error| error.to_string())
+        std::fs::read_to_string(&self.launch.log).unwrap_or_else(|error| error.to_string())
     }
 
     fn log_tail(&self) -> String {
@@ -99,12 +89,12 @@ impl Agent {
 
     /// A child inherits the namespace of the thread that starts it.
     async fn spawn(&self) -> anyhow::Result<Child> {
-        let plan = self.plan.clone();
+        let launch = self.launch.clone();
         let start = async move {
-            let log = append(&plan)?;
-            Command::new(&plan.binary)
-                .args(&plan.arguments)
-                .env(state::MARK, &plan.lab)
+            let log = launch.open_log()?;
+            Command::new(&launch.binary)
+                .args(&launch.arguments)
+                .env(state::MARK, &launch.lab)
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)
@@ -112,7 +102,7 @@ impl Agent {
                 .process_group(0)
                 .kill_on_drop(true)
                 .spawn()
-                .with_context(|| format!("starting {}", plan.binary.display()))
+                .with_context(|| format!("starting {}", launch.binary.display()))
         };
         self.inside.run(start).await
     }
@@ -147,12 +137,4 @@ impl Agent {
         })?
         .context("waiting for the agent")
     }
-}
-
-fn append(plan: &Launch) -> anyhow::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&plan.log)
-        .with_context(|| format!("opening {}", plan.log.display()))
 }

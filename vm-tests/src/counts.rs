@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -90,6 +91,15 @@ impl Tally {
             last_errors: self.errors.iter().cloned().collect(),
             ..self.counts.clone()
         }
+    }
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct SharedTally(Arc<Mutex<Tally>>);
+
+impl SharedTally {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Tally> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,11 +9,12 @@ use tokio::sync::watch;
 
 use crate::{
     admin::Admin,
-    agent::{Agent, Launch},
+    agent::Agent,
     client::Client,
     control_plane::ControlPlane,
     eni::{Eni, Subnet},
     kubectl,
+    launch::{self, Datapath, Launch},
     load::{Load, Mix},
     network::Network,
     pki::Pki,
@@ -89,20 +90,13 @@ impl Lab {
         let (network, plan) = network(name, options.privileged).await?;
         let client_place = network.join("client", plan::CLIENT).await?;
         let proxy_place = network.join("proxy", plan::PROXY).await?;
-        let zone = Zone::new(options.ttl);
-        let resolver = network.router().run(resolver::serve(zone.clone(), plan.resolver)).await?;
 
         progress("control plane: ENIs with an API server each");
-        let pki = Pki::for_name(ENDPOINT)?;
-        let mut plane = ControlPlane::new(network, zone, plan, options.service, pki.server);
-        plane.create_first(options.enis).await?;
-        let client = Client::new(client_place.inside().clone(), plan.proxy, pki.client)?;
-        state.write(AUTHORITY, &pki.authority_pem)?;
+        let (resolver, plane, client) =
+            control_plane(network, plan, &options, &client_place, &state).await?;
 
         progress("agent: until it is ready");
-        let inside = proxy_place.inside().clone();
-        let admin = Admin::new(inside.clone(), plan.admin)?;
-        let agent = Agent::start(launch(name, options, &plan, &state), inside, admin).await?;
+        let agent = agent(name, options, &plan, &proxy_place, &state).await?;
         Ok(Self {
             agent,
             client,
@@ -200,22 +194,40 @@ async fn network(name: &str, privileged: bool) -> anyhow::Result<(Network, Plan)
     Ok((Network::vpc(name).await?, Plan::vpc()))
 }
 
-fn launch(name: &str, options: Options, plan: &Plan, state: &State) -> Launch {
-    let mut arguments: Vec<String> = [
-        ("--endpoint", format!("{ENDPOINT}:{}", plan.api_port)),
-        ("--listen", plan.listen.to_string()),
-        ("--resolver", plan.resolver.to_string()),
-        ("--admin", plan.admin.to_string()),
-    ]
-    .into_iter()
-    .flat_map(|(flag, value)| [flag.to_owned(), value])
-    .collect();
-    arguments.insert(0, "run".into());
-    arguments.extend(if options.privileged {
-        ["--pin-dir".into(), state::pins(name).display().to_string()]
-    } else {
-        ["--datapath".into(), "relay".into()]
-    });
-    arguments.extend(options.agent_flags);
-    Launch { lab: name.into(), binary: options.agent, arguments, log: state.file("agent.log") }
+/// The private zone and who answers from it, the ENIs, and a client that trusts them.
+async fn control_plane(
+    network: Network,
+    plan: Plan,
+    options: &Options,
+    client: &Place,
+    state: &State,
+) -> anyhow::Result<(Server<resolver::Answers>, ControlPlane, Client)> {
+    let zone = Zone::new(options.ttl);
+    let resolver = network.router().run(resolver::serve(zone.clone(), plan.resolver)).await?;
+    let pki = Pki::for_name(ENDPOINT)?;
+    state.write(AUTHORITY, &pki.authority_pem)?;
+    let mut plane = ControlPlane::new(network, zone, plan, options.service, pki.server);
+    plane.create_first(options.enis).await?;
+    let client = Client::new(client.inside().clone(), plan.proxy, pki.client)?;
+    Ok((resolver, plane, client))
+}
+
+async fn agent(
+    name: &str,
+    options: Options,
+    plan: &Plan,
+    proxy: &Place,
+    state: &State,
+) -> anyhow::Result<Agent> {
+    let pins = state::pins(name);
+    let datapath =
+        if options.privileged { Datapath::Free { pins: &pins } } else { Datapath::Relay };
+    let launch = Launch {
+        lab: name.to_owned(),
+        binary: options.agent,
+        arguments: launch::arguments(plan, &datapath, options.agent_flags),
+        log: state.file("agent.log"),
+    };
+    let admin = Admin::new(proxy.inside().clone(), plan.admin)?;
+    Agent::start(launch, proxy.inside().clone(), admin).await
 }

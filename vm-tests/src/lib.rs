@@ -17,6 +17,7 @@ mod echo;
 mod eni;
 mod kubectl;
 mod lab;
+mod launch;
 mod links;
 mod load;
 mod netns;
@@ -30,6 +31,7 @@ mod rotation;
 mod routes;
 mod service;
 mod state;
+mod worker;
 mod zone;
 
 pub mod demo;

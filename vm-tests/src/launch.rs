@@ -1,0 +1,65 @@
+//! How the agent is started, each time the same.
+
+use std::{
+    fs::{File, OpenOptions},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+
+use crate::plan::{ENDPOINT, Plan};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub lab: String,
+    pub binary: PathBuf,
+    pub arguments: Vec<String>,
+    /// What it writes, over all its lives.
+    pub log: PathBuf,
+}
+
+/// What carries the connections, as far as the lab has a say.
+pub(crate) enum Datapath<'a> {
+    /// The agent's own choice; it may pin here.
+    Free {
+        pins: &'a Path,
+    },
+    Relay,
+}
+
+/// The caller's flags come last: they beat ours where the agent takes the last one.
+pub(crate) fn arguments(plan: &Plan, datapath: &Datapath, more: Vec<String>) -> Vec<String> {
+    let datapath = match datapath {
+        Datapath::Free { pins } => ("--pin-dir", pins.display().to_string()),
+        Datapath::Relay => ("--datapath", "relay".to_owned()),
+    };
+    let flags = [
+        ("--endpoint", format!("{ENDPOINT}:{}", plan.api_port)),
+        ("--listen", plan.listen.to_string()),
+        ("--resolver", plan.resolver.to_string()),
+        ("--admin", plan.admin.to_string()),
+        datapath,
+    ];
+    let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+    ["run".to_owned()].into_iter().chain(flags).chain(more).collect()
+}
+
+impl Launch {
+    pub(crate) fn open_log(&self) -> anyhow::Result<File> {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).append(true).open(&self.log);
+        file.with_context(|| format!("opening {}", self.log.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_relay_is_asked_for_and_pins_are_not() {
+        let line = arguments(&Plan::vpc(), &Datapath::Relay, vec!["--hook".into()]).join(" ");
+        assert!(line.starts_with("run --endpoint "), "{line}");
+        assert!(line.ends_with("--datapath relay --hook") && !line.contains("--pin-dir"), "{line}");
+    }
+}

@@ -100,21 +100,21 @@ impl Part {
     }
 }
 
-/// `--test` with each file of the package's folder of tests.
+/// `--test` with each target in the package's folder of tests: a file, or a folder with a main.rs.
 fn targets_of(package: &str) -> anyhow::Result<Vec<String>> {
     let folder = cargo::root().join(package).join("tests");
-    let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
-    let mut names = Vec::new();
-    for entry in entries {
+    let mut targets = Vec::new();
+    let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()));
+    for entry in entries? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            names.push(format!("--test={stem}"));
+        let is_target = path.join("main.rs").is_file() || path.extension() == Some("rs".as_ref());
+        if is_target && let Some(name) = path.file_stem() {
+            targets.push(format!("--test={}", name.display()));
         }
     }
-    ensure!(!names.is_empty(), "{}: no tests there", folder.display());
-    names.sort();
-    Ok(names)
+    ensure!(!targets.is_empty(), "{}: no tests there", folder.display());
+    targets.sort();
+    Ok(targets)
 }
 
 fn has_cargo_deny() -> bool {

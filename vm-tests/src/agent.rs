@@ -73,7 +73,7 @@ impl Agent {
         }
         self.child = Some(self.spawn().await?);
         let ready = self.until_ready().await;
-        ready.with_context(|| format!("the agent's last lines:\n{}", self.log_tail()))
+        ready.map_err(|error| anyhow!("{error:#}; its last lines:\n{}", self.log_tail()))
     }
 
     /// Everything it has written, over all its lives.

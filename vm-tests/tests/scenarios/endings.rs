@@ -11,24 +11,25 @@ const SOON: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn half_close_and_resets_on_the_packet_path() {
-    half_close_and_resets("endings_packet", "packet").await;
+    half_close_and_resets("endings_packet", "packet", 0).await;
 }
 
 #[tokio::test]
 async fn half_close_and_resets_on_the_relay() {
-    half_close_and_resets("endings_relay", "relay").await;
+    half_close_and_resets("endings_relay", "relay", 3).await;
 }
 
-async fn half_close_and_resets(name: &str, datapath: &str) {
+async fn half_close_and_resets(name: &str, datapath: &str, accepted: u64) {
     let mut lab = lab(name, |options| {
         options.service = Service::Echo;
         options.agent_flags.extend(flags(&["--datapath", datapath]));
     })
     .await;
-    assert_eq!(lab.status().await.datapath.name, datapath);
     within("half-close", SOON, half_close(&lab)).await;
     within("a reset by the backend", SOON, reset_by_backend(&lab)).await;
     within("a reset by the client", SOON, reset_by_client(&lab)).await;
+    let status = lab.status().await;
+    assert_eq!((status.datapath.name.as_str(), status.listener.accepted), (datapath, accepted));
     lab.done().await;
 }
 

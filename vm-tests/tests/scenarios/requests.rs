@@ -32,10 +32,11 @@ async fn a_request_goes_through_each_eni_and_none_through_the_listener() {
 #[tokio::test]
 async fn a_bulk_answer_arrives_whole() {
     const COUNT: usize = 20_000_000;
-    let lab = lab("bulk", |_| {}).await;
+    let mut lab = lab("bulk", |_| {}).await;
     let reply = lab.client().get(&format!("/bytes?n={COUNT}")).await.expect("an answer");
     assert_eq!(reply.body.len(), COUNT);
     assert!(reply.body.iter().all(|byte| *byte == 0));
+    assert_eq!(lab.status().await.listener.accepted, 0);
     lab.done().await;
 }
 

@@ -25,5 +25,6 @@ async fn two_rotations_under_load_fail_no_request() {
     let counts = load.stop().await.expect("every request ended");
     assert_eq!(counts.failures, 0, "{:#?}", counts.last_errors);
     assert!(counts.watches_reopened >= 6, "three watches, two rotations: {counts:?}");
+    assert_eq!(lab.status().await.listener.accepted, 0, "the kernel carried all of it");
     lab.done().await;
 }

@@ -1,0 +1,172 @@
+//! What the agent was told to do, validated as a whole. Flags beat environment beat file beat
+//! default.
+
+mod endpoint;
+mod invalid;
+mod period;
+mod settings;
+mod values;
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU8,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use thiserror::Error;
+
+pub use endpoint::{Endpoint, HostName};
+pub use invalid::Invalid;
+pub use period::{Patience, Period};
+pub use settings::Settings;
+pub use values::{
+    BindAddress, DatapathChoice, HealthKind, HookChoice, InterfaceName, LogFilter, LogFormat,
+};
+
+pub const DEFAULT_ADMIN: BindAddress =
+    BindAddress::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090));
+const DEFAULT_LISTEN: BindAddress =
+    BindAddress::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 443));
+const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/enigate";
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub endpoint: Endpoint,
+    pub listen: SocketAddr,
+    pub datapath: DatapathChoice,
+    pub packet: PacketConfig,
+    /// The host's own where empty.
+    pub resolvers: Vec<SocketAddr>,
+    pub ttl: TtlRange,
+    pub health: HealthConfig,
+    pub connect_timeout: Duration,
+    pub admin: SocketAddr,
+    pub log: LogConfig,
+    pub drain_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct PacketConfig {
+    pub hook: HookChoice,
+    pub interface: Option<InterfaceName>,
+    /// Connections that the flow table has room for.
+    pub connections: u32,
+    pub pin_dir: PathBuf,
+}
+
+/// How long an answer may be trusted, whatever it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TtlRange {
+    min: Duration,
+    max: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct HealthConfig {
+    pub kind: HealthKind,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub fall: NonZeroU8,
+    pub rise: NonZeroU8,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    pub filter: LogFilter,
+    pub ebpf: bool,
+}
+
+/// What was refused: the field, its value, and why.
+#[derive(Debug, Error)]
+#[error("{field}: {value}: {wrong}")]
+pub struct Refusal {
+    pub field: &'static str,
+    pub value: String,
+    pub wrong: String,
+}
+
+impl Refusal {
+    pub fn new(field: &'static str, value: impl fmt::Display, wrong: impl fmt::Display) -> Self {
+        Self { field, value: value.to_string(), wrong: wrong.to_string() }
+    }
+}
+
+impl TtlRange {
+    pub fn clamp(self, ttl: Duration) -> Duration {
+        ttl.clamp(self.min, self.max)
+    }
+
+    pub fn new(min: Period, max: Period) -> Result<Self, Refusal> {
+        if min > max {
+            let wrong = format!("is above --max-ttl {max}; lower the one or raise the other");
+            return Err(Refusal::new("min-ttl", min, wrong));
+        }
+        Ok(Self { min: min.get(), max: max.get() })
+    }
+}
+
+impl Config {
+    /// Flags and environment over the file, if there is one.
+    pub fn load(given: Settings, file: Option<&Path>) -> Result<Self, Refusal> {
+        let Some(path) = file else { return Self::validate(given) };
+        let lower =
+            Settings::read(path).map_err(|wrong| Refusal::new("config", path.display(), wrong))?;
+        Self::validate(given.over(lower))
+    }
+
+    fn validate(settings: Settings) -> Result<Self, Refusal> {
+        let seconds = |given: Option<Period>, default| given.unwrap_or(Period::seconds(default));
+        let rounds = |given: Option<NonZeroU8>, default| {
+            given.or(NonZeroU8::new(default)).unwrap_or(NonZeroU8::MIN)
+        };
+        Ok(Self {
+            ttl: TtlRange::new(seconds(settings.min_ttl, 1), seconds(settings.max_ttl, 60))?,
+            health: HealthConfig {
+                kind: settings.health.unwrap_or(HealthKind::Tcp),
+                interval: seconds(settings.health_interval, 2).get(),
+                timeout: seconds(settings.health_timeout, 1).get(),
+                fall: rounds(settings.fall, 3),
+                rise: rounds(settings.rise, 1),
+            },
+            endpoint: settings.endpoint.clone().ok_or_else(missing_endpoint)?,
+            listen: settings.listen.unwrap_or(DEFAULT_LISTEN).get(),
+            datapath: settings.datapath.unwrap_or(DatapathChoice::Auto),
+            resolvers: settings.resolver.iter().map(|resolver| resolver.get()).collect(),
+            connect_timeout: seconds(settings.connect_timeout, 3).get(),
+            admin: settings.admin.unwrap_or(DEFAULT_ADMIN).get(),
+            drain_timeout: settings.drain_timeout.unwrap_or(Patience::seconds(5)).get(),
+            log: log(&settings),
+            packet: packet(settings),
+        })
+    }
+}
+
+fn packet(settings: Settings) -> PacketConfig {
+    let pin_dir = settings.pin_dir.map(|pins| pins.path().to_owned());
+    PacketConfig {
+        hook: settings.hook.unwrap_or(HookChoice::Auto),
+        interface: settings.interface,
+        connections: settings.table_size.unwrap_or(values::TableSize::DEFAULT).get(),
+        pin_dir: pin_dir.unwrap_or_else(|| DEFAULT_PIN_DIR.into()),
+    }
+}
+
+fn log(settings: &Settings) -> LogConfig {
+    LogConfig {
+        format: settings.log_format.unwrap_or(LogFormat::Text),
+        filter: settings.log_level.clone().unwrap_or_default(),
+        ebpf: settings.ebpf_log.unwrap_or(false),
+    }
+}
+
+fn missing_endpoint() -> Refusal {
+    let wrong = "the cluster's endpoint is needed; give --endpoint HOST, ENIGATE_ENDPOINT, or the \
+                 key in the file of --config";
+    Refusal::new("endpoint", "(none)", wrong)
+}
+
+#[cfg(test)]
+mod tests;

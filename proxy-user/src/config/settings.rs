@@ -1,0 +1,187 @@
+//! One layer of settings, as flags and environment or as a file give them. All are optional here;
+//! `config.rs` lays the layers over each other and fills in the defaults.
+
+use std::{fmt::Display, fs, num::NonZeroU8, path::Path, str::FromStr};
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::{
+    endpoint::Endpoint,
+    invalid::Invalid,
+    period::{Patience, Period},
+    values::{
+        BindAddress, DatapathChoice, HealthKind, HookChoice, InterfaceName, LogFilter, LogFormat,
+        PinDir, ResolverAddress, TableSize,
+    },
+};
+
+/// In the file each flag is a key of the same name, without the dashes in front.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Settings {
+    /// Cluster endpoint to resolve and forward to; port 443 unless given
+    #[arg(long, env = "ENIGATE_ENDPOINT", value_name = "HOST[:PORT]")]
+    #[serde(deserialize_with = "parsed")]
+    pub endpoint: Option<Endpoint>,
+
+    /// Where clients connect [default: 0.0.0.0:443]
+    #[arg(long, env = "ENIGATE_LISTEN", value_name = "IP:PORT")]
+    #[serde(deserialize_with = "parsed")]
+    pub listen: Option<BindAddress>,
+
+    /// What moves the bytes [default: auto]
+    #[arg(long, env = "ENIGATE_DATAPATH")]
+    pub datapath: Option<DatapathChoice>,
+
+    /// Where the packet path is attached [default: auto]
+    #[arg(long, env = "ENIGATE_HOOK")]
+    pub hook: Option<HookChoice>,
+
+    /// Interface of the packet path [default: the one that holds the listen address, or the
+    /// default route]
+    #[arg(long, env = "ENIGATE_INTERFACE", value_name = "NAME")]
+    #[serde(deserialize_with = "parsed")]
+    pub interface: Option<InterfaceName>,
+
+    /// DNS server to ask, may be repeated; port 53 unless given [default: the host's]
+    #[arg(long, env = "ENIGATE_RESOLVER", value_name = "IP[:PORT]", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed_list")]
+    pub resolver: Vec<ResolverAddress>,
+
+    /// Shortest time between two resolutions, whatever the TTL [default: 1s]
+    #[arg(long, env = "ENIGATE_MIN_TTL", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub min_ttl: Option<Period>,
+
+    /// Longest time between two resolutions, whatever the TTL [default: 1m]
+    #[arg(long, env = "ENIGATE_MAX_TTL", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub max_ttl: Option<Period>,
+
+    /// How backends are probed [default: tcp]
+    #[arg(long, env = "ENIGATE_HEALTH")]
+    pub health: Option<HealthKind>,
+
+    /// Time between two probes of a backend [default: 2s]
+    #[arg(long, env = "ENIGATE_HEALTH_INTERVAL", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub health_interval: Option<Period>,
+
+    /// Time a probe may take [default: 1s]
+    #[arg(long, env = "ENIGATE_HEALTH_TIMEOUT", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub health_timeout: Option<Period>,
+
+    /// Probes in a row that a live backend must fail to be down [default: 3]
+    #[arg(long, env = "ENIGATE_FALL", value_name = "PROBES")]
+    pub fall: Option<NonZeroU8>,
+
+    /// Probes in a row that a backend must pass to be live [default: 1]
+    #[arg(long, env = "ENIGATE_RISE", value_name = "PROBES")]
+    pub rise: Option<NonZeroU8>,
+
+    /// Time that the relay gives a backend to accept a connection, before it tries the next
+    /// [default: 3s]
+    #[arg(long, env = "ENIGATE_CONNECT_TIMEOUT", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub connect_timeout: Option<Period>,
+
+    /// Connections that the flow table of the packet path has room for [default: 131072]
+    #[arg(long, env = "ENIGATE_TABLE_SIZE", value_name = "CONNECTIONS")]
+    #[serde(deserialize_with = "parsed_number")]
+    pub table_size: Option<TableSize>,
+
+    /// Folder on a BPF file system where the packet path outlives the agent
+    /// [default: /sys/fs/bpf/enigate]
+    #[arg(long, env = "ENIGATE_PIN_DIR", value_name = "FOLDER")]
+    #[serde(deserialize_with = "parsed")]
+    pub pin_dir: Option<PinDir>,
+
+    /// Where health, metrics and status are served [default: 127.0.0.1:9090]
+    #[arg(long, env = "ENIGATE_ADMIN", value_name = "IP:PORT")]
+    #[serde(deserialize_with = "parsed")]
+    pub admin: Option<BindAddress>,
+
+    /// Form of the log on standard error [default: text]
+    #[arg(long, env = "ENIGATE_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// error, warn, info, debug, trace, or a filter such as info,proxy_user=debug [default: info]
+    #[arg(long, env = "ENIGATE_LOG_LEVEL", value_name = "FILTER")]
+    #[serde(deserialize_with = "parsed")]
+    pub log_level: Option<LogFilter>,
+
+    /// Log what the packet path says about single packets; slow [default: false]
+    #[arg(long, env = "ENIGATE_EBPF_LOG", value_name = "BOOL", num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "true")]
+    pub ebpf_log: Option<bool>,
+
+    /// Time that relayed connections get to end by themselves at a shutdown [default: 5s]
+    #[arg(long, env = "ENIGATE_DRAIN_TIMEOUT", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub drain_timeout: Option<Patience>,
+}
+
+impl Settings {
+    pub fn read(path: &Path) -> Result<Self, Invalid> {
+        let text = fs::read_to_string(path)
+            .map_err(|error| Invalid::new(format!("cannot be read: {error}")))?;
+        toml::from_str(&text).map_err(|error| Invalid::new(error.to_string().trim_end()))
+    }
+
+    /// These settings where they are given, the lower layer's where not.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            endpoint: self.endpoint.or(lower.endpoint),
+            listen: self.listen.or(lower.listen),
+            datapath: self.datapath.or(lower.datapath),
+            hook: self.hook.or(lower.hook),
+            interface: self.interface.or(lower.interface),
+            resolver: if self.resolver.is_empty() { lower.resolver } else { self.resolver },
+            min_ttl: self.min_ttl.or(lower.min_ttl),
+            max_ttl: self.max_ttl.or(lower.max_ttl),
+            health: self.health.or(lower.health),
+            health_interval: self.health_interval.or(lower.health_interval),
+            health_timeout: self.health_timeout.or(lower.health_timeout),
+            fall: self.fall.or(lower.fall),
+            rise: self.rise.or(lower.rise),
+            connect_timeout: self.connect_timeout.or(lower.connect_timeout),
+            table_size: self.table_size.or(lower.table_size),
+            pin_dir: self.pin_dir.or(lower.pin_dir),
+            admin: self.admin.or(lower.admin),
+            log_format: self.log_format.or(lower.log_format),
+            log_level: self.log_level.or(lower.log_level),
+            ebpf_log: self.ebpf_log.or(lower.ebpf_log),
+            drain_timeout: self.drain_timeout.or(lower.drain_timeout),
+        }
+    }
+}
+
+fn parsed<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: Deserializer<'de>,
+{
+    value(&String::deserialize(deserializer)?).map(Some)
+}
+
+fn parsed_list<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: Deserializer<'de>,
+{
+    Vec::<String>::deserialize(deserializer)?.iter().map(|text| value(text)).collect()
+}
+
+fn parsed_number<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: Deserializer<'de>,
+{
+    value(&i64::deserialize(deserializer)?.to_string()).map(Some)
+}
+
+fn value<T: FromStr<Err: Display>, E: de::Error>(text: &str) -> Result<T, E> {
+    text.parse().map_err(|error| E::custom(format!("{text}: {error}")))
+}

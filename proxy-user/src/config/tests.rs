@@ -1,0 +1,88 @@
+use clap::{Args as _, Command, FromArgMatches as _};
+
+use super::*;
+
+fn from_flags(flags: &[&str]) -> Settings {
+    let command = Settings::augment_args(Command::new("enigate").no_binary_name(true));
+    Settings::from_arg_matches(&command.get_matches_from(flags)).unwrap()
+}
+
+fn with_file(flags: &[&str], text: &str) -> Result<Config, Refusal> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    Config::load(from_flags(flags), Some(file.path()))
+}
+
+#[test]
+fn the_defaults_are_what_the_help_says() {
+    let config = Config::load(from_flags(&["--endpoint=api.example"]), None).unwrap();
+    let help = Settings::augment_args(Command::new("enigate")).render_long_help().to_string();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let period = |duration: Duration| Patience::seconds(duration.as_secs()).to_string();
+    for (flag, default) in [
+        ("listen <IP:PORT>", config.listen.to_string()),
+        ("min-ttl <DURATION>", period(config.ttl.min)),
+        ("max-ttl <DURATION>", period(config.ttl.max)),
+        ("health-interval <DURATION>", period(config.health.interval)),
+        ("health-timeout <DURATION>", period(config.health.timeout)),
+        ("fall <PROBES>", config.health.fall.to_string()),
+        ("rise <PROBES>", config.health.rise.to_string()),
+        ("connect-timeout <DURATION>", period(config.connect_timeout)),
+        ("table-size <CONNECTIONS>", config.packet.connections.to_string()),
+        ("pin-dir <FOLDER>", config.packet.pin_dir.display().to_string()),
+        ("admin <IP:PORT>", config.admin.to_string()),
+        ("drain-timeout <DURATION>", period(config.drain_timeout)),
+    ] {
+        let (_, rest) = help.split_once(&format!("--{flag}")).expect(flag);
+        let (_, rest) = rest.split_once("[default: ").expect(flag);
+        assert_eq!(rest.split(']').next(), Some(default.as_str()), "--{flag}");
+    }
+}
+
+#[test]
+fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+    let file = "endpoint = \"file.example\"\nmin-ttl = \"2s\"\nresolver = [\"10.0.0.2\"]\n\
+                table-size = 1000\nebpf-log = true\nfall = 5\ndatapath = \"relay\"";
+    let flags = ["--endpoint=flag.example", "--resolver=10.0.0.3", "--ebpf-log=false"];
+    let config = with_file(&flags, file).unwrap();
+    assert_eq!(config.endpoint.host.as_str(), "flag.example");
+    assert_eq!(config.resolvers, ["10.0.0.3:53".parse().unwrap()]);
+    assert!(!config.log.ebpf);
+    assert_eq!(config.ttl.min, Duration::from_secs(2));
+    assert_eq!(config.packet.connections, 1000);
+    assert_eq!(config.health.fall.get(), 5);
+    assert_eq!(config.datapath, DatapathChoice::Relay);
+    assert_eq!(config.connect_timeout, Duration::from_secs(3));
+}
+
+#[test]
+fn a_bad_file_is_refused_with_the_key_the_line_and_the_value() {
+    for (text, wrong) in [
+        ("endpiont = \"a.example\"", vec!["line 1", "unknown field `endpiont`", "`endpoint`"]),
+        ("endpoint = \"a.example\"\nmin-ttl = \"0s\"", vec!["line 2", "0s: must be longer"]),
+        ("listen = \"0.0.0.0:0\"", vec!["line 1", "port 0"]),
+        ("table-size = -1", vec!["line 1", "-1: is no number"]),
+        ("fall = 0", vec!["line 1", "0"]),
+        ("datapath = \"fast\"", vec!["unknown variant `fast`", "`relay`"]),
+        ("endpoint = ", vec!["line 1"]),
+    ] {
+        let refusal = with_file(&[], text).expect_err(text);
+        assert_eq!(refusal.field, "config");
+        for part in wrong {
+            assert!(refusal.to_string().contains(part), "{text}: {refusal}");
+        }
+    }
+}
+
+#[test]
+fn the_whole_must_agree() {
+    let refusal = |flags: &[&str]| Config::load(from_flags(flags), None).unwrap_err().to_string();
+    assert_eq!(
+        refusal(&["--endpoint=a.example", "--min-ttl=5s", "--max-ttl=2s"]),
+        "min-ttl: 5s: is above --max-ttl 2s; lower the one or raise the other"
+    );
+    assert!(refusal(&[]).starts_with("endpoint: (none): "));
+    let path = Path::new("/does/not/exist.toml");
+    let unreadable = Config::load(Settings::default(), Some(path)).unwrap_err().to_string();
+    assert!(unreadable.starts_with("config: /does/not/exist.toml: cannot be read: "));
+}

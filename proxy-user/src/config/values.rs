@@ -1,0 +1,263 @@
+//! The other values of the configuration, each refused as soon as it is read.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use clap::ValueEnum;
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+use super::invalid::Invalid;
+
+const DNS_PORT: u16 = 53;
+/// IFNAMSIZ, less the closing zero.
+const MAX_INTERFACE_NAME: usize = 15;
+const MAX_CONNECTIONS: u32 = 1 << 24;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatapathChoice {
+    /// `packet` where this host can carry it, else `relay`
+    Auto,
+    /// eBPF forwards each packet; needs root
+    Packet,
+    /// The agent copies bytes; needs no privileges
+    Relay,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HookChoice {
+    /// TCX where the kernel has it, else clsact
+    Auto,
+    /// Linux 6.6 or newer
+    Tcx,
+    /// Any supported kernel
+    Clsact,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthKind {
+    /// A backend passes when it accepts a connection
+    Tcp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// An address and a port that can be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindAddress(SocketAddr);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResolverAddress(SocketAddr);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceName(String);
+
+/// Connections that the flow table has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSize(u32);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinDir(PathBuf);
+
+/// A level, or a filter in `tracing`'s syntax.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl BindAddress {
+    pub const fn new(address: SocketAddr) -> Self {
+        assert!(address.port() != 0);
+        Self(address)
+    }
+
+    pub const fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl ResolverAddress {
+    pub const fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl InterfaceName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TableSize {
+    pub const DEFAULT: Self = Self(131_072);
+
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl PinDir {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl LogFilter {
+    /// Parsed once more, for it cannot be cloned.
+    pub fn filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".into())
+    }
+}
+
+impl FromStr for BindAddress {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let address: SocketAddr = text.parse().map_err(|_| {
+            Invalid::new("is no IP:PORT; write for example 0.0.0.0:443 or [::]:443")
+        })?;
+        match address.port() {
+            0 => Err(Invalid::new("port 0 cannot be served; give one from 1 to 65535")),
+            _ => Ok(Self(address)),
+        }
+    }
+}
+
+impl FromStr for ResolverAddress {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let with_port = text.parse::<SocketAddr>();
+        let address = with_port
+            .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT)))
+            .map_err(|_| Invalid::new("is no IP or IP:PORT; write for example 10.0.0.2"))?;
+        match address.port() {
+            0 => Err(Invalid::new("port 0 cannot be asked; leave it out for 53")),
+            _ => Ok(Self(address)),
+        }
+    }
+}
+
+impl FromStr for InterfaceName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let strange = |c: char| c == '/' || c.is_whitespace() || c.is_control();
+        if text.is_empty() || text.len() > MAX_INTERFACE_NAME || text.contains(strange) {
+            return Err(Invalid::new(format!(
+                "is no interface name; it has 1 to {MAX_INTERFACE_NAME} characters, such as eth0"
+            )));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl FromStr for TableSize {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let connections = text.parse().ok().filter(|count| (1..=MAX_CONNECTIONS).contains(count));
+        connections.map(Self).ok_or_else(|| {
+            Invalid::new(format!("is no number of connections from 1 to {MAX_CONNECTIONS}"))
+        })
+    }
+}
+
+impl FromStr for PinDir {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let path = PathBuf::from(text);
+        if !path.is_absolute() {
+            return Err(Invalid::new("must be an absolute path on a BPF file system"));
+        }
+        Ok(Self(path))
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let filter = EnvFilter::builder().parse(text);
+        filter.map_err(|error| {
+            Invalid::new(format!("{error}; write error, warn, info, debug, trace or a filter"))
+        })?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for BindAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for TableSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn port_zero_is_refused() {
+        assert!("0.0.0.0:0".parse::<BindAddress>().unwrap_err().to_string().contains("port 0"));
+        assert!(
+            "10.0.0.2:0".parse::<ResolverAddress>().unwrap_err().to_string().contains("port 0")
+        );
+    }
+
+    #[test]
+    fn a_resolver_listens_on_53_unless_told_otherwise() {
+        for (text, address) in
+            [("10.0.0.2", "10.0.0.2:53"), ("fd00::2", "[fd00::2]:53"), ("[::1]:5353", "[::1]:5353")]
+        {
+            assert_eq!(text.parse::<ResolverAddress>().unwrap().get().to_string(), address);
+        }
+    }
+
+    #[test]
+    fn bounds_are_kept() {
+        for size in ["0", "16777217", "-1", "many", ""] {
+            assert!(size.parse::<TableSize>().is_err(), "{size}");
+        }
+        for name in ["", "a/b", "a b", "sixteen-chars-xx"] {
+            assert!(name.parse::<InterfaceName>().is_err(), "{name}");
+        }
+        assert!("pins".parse::<PinDir>().is_err());
+        assert!("proxy_user=loud".parse::<LogFilter>().is_err());
+        assert!("info,proxy_user=trace".parse::<LogFilter>().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            let _ = text.parse::<BindAddress>();
+            let _ = text.parse::<ResolverAddress>();
+            let _ = text.parse::<InterfaceName>();
+            let _ = text.parse::<TableSize>();
+            let _ = text.parse::<LogFilter>();
+        }
+    }
+}

@@ -15,6 +15,7 @@ use proxy_common::{
     backend::{Backend, BackendId, BackendSet},
     config::{Config, PortRange},
     flow::{Direction, Flow, FlowKey},
+    reason::Reason,
     stamp::Stamp,
 };
 
@@ -22,6 +23,7 @@ use crate::{
     checksum::Change,
     environment::{Environment, InsertError},
     packet::{Header, Packet, PatchError},
+    parse::Flags,
 };
 
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 20);
@@ -298,4 +300,34 @@ pub fn key(remote: (Ipv4Addr, u16), local_port: u16) -> FlowKey {
         local: proxy_common::config::LocalId(0),
         padding: 0,
     }
+}
+
+/// Frames for the open connection of `client_port` that are not forwarded, and why; one that is
+/// dropped or passed on is the frame that came.
+pub fn not_forwarded(client_port: u16) -> Vec<(&'static str, Vec<u8>, Reason)> {
+    type Change = fn(&mut Vec<u8>);
+    let rows: [(&str, Change, Reason); 15] = [
+        ("ARP", |f| f[13] = 6, Reason::NotTcp),
+        ("UDP", |f| f[23] = 17, Reason::NotTcp),
+        ("IP version 6 in an IPv4 frame", |f| f[14] = 0x65, Reason::NotTcp),
+        ("for another address", |f| f[33] ^= 1, Reason::NotOurs),
+        ("for another port", |f| f[37] ^= 1, Reason::OtherPort),
+        ("from another port", |f| f[35] ^= 1, Reason::UnknownFlow),
+        ("IP options", |f| f[14] = 0x46, Reason::IpOptions),
+        ("IP header too short", |f| f[14] = 0x44, Reason::Malformed),
+        ("first fragment", |f| f[20] |= 0x20, Reason::Fragment),
+        ("later fragment", |f| f[21] = 1, Reason::Fragment),
+        ("shorter than it says", |f| f[17] += 1, Reason::Malformed),
+        ("no room for a TCP header", |f| f[17] = 39, Reason::Malformed),
+        ("TCP header too short", |f| f[46] = 0x40, Reason::Malformed),
+        ("cut off inside the TCP header", |f| f.truncate(50), Reason::Malformed),
+        ("at the end of its life", |f| f[22] = 1, Reason::TtlExpired),
+    ];
+    let good = Tcp::new((CLIENT, client_port), (PROXY, LISTEN), Flags::ACK).frame().bytes();
+    let row = |(description, change, reason): (_, Change, _)| {
+        let mut frame = good.clone();
+        change(&mut frame);
+        (description, frame, reason)
+    };
+    rows.into_iter().map(row).collect()
 }

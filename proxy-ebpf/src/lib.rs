@@ -15,5 +15,5 @@ pub mod parse;
 pub mod select;
 pub mod translate;
 
-#[cfg(test)]
-mod fake;
+#[cfg(any(test, feature = "testing"))]
+pub mod fake;

@@ -61,12 +61,14 @@ fn choose<E: Environment>(
         return None;
     }
     let chance = environment.random();
-    let first = at(set, chance % len)?;
+    let first_index = scale(chance, len);
+    let first = at(set, first_index)?;
     if len == 1 {
         return Some(first);
     }
-    // Another one than the first, each as likely as the next.
-    let second = at(set, (chance % len + 1 + (chance >> 16) % (len - 1)) % len)?;
+    // One of the others, each as likely as the next.
+    let among_others = scale(chance >> 16, len - 1);
+    let second = at(set, among_others + u32::from(among_others >= first_index))?;
     let prefer_second = if Some(first.id) == not {
         true
     } else if Some(second.id) == not {
@@ -75,6 +77,13 @@ fn choose<E: Environment>(
         environment.open_flows(second.id) < environment.open_flows(first.id)
     };
     Some(if prefer_second { second } else { first })
+}
+
+/// A number below `len` from sixteen bits of chance. Without a division, whose bounds the verifier
+/// does not follow as far as the compiler does.
+#[inline(always)]
+const fn scale(chance: u32, len: u32) -> u32 {
+    ((chance & 0xffff) * len) >> 16
 }
 
 #[inline(always)]

@@ -15,7 +15,7 @@ use super::{Send, forward};
 use crate::{
     fake::{
         CLIENT, FakeEnvironment, FakePacket, IFINDEX, LISTEN, PROXY, Tcp, backend,
-        checksums_verify, ends, eni, key,
+        checksums_verify, ends, eni, key, not_forwarded,
     },
     parse::Flags,
 };
@@ -237,37 +237,10 @@ fn a_range_that_is_used_up_says_so_until_a_connection_has_ended() {
 }
 
 #[test]
-fn a_packet_about_to_die_is_dropped_and_counted() {
-    let environment = FakeEnvironment::with_enis(1);
-    handshake(&environment, CPORT);
-    let mut bytes = from_client(CPORT, ACK).frame().bytes();
-    bytes[22] = 1;
-    let mut frame = FakePacket::from_bytes(&bytes);
-    assert_eq!(forward(&mut frame, &environment), Err(Reason::TtlExpired));
-}
-
-/// Each row: what is done to a good frame of an open connection, and the reason it then meets.
-#[test]
-fn what_cannot_be_translated_has_its_reason() {
-    type Change = fn(&mut Vec<u8>);
-    let rows: [(&str, Change, Reason); 11] = [
-        ("ARP", |f| f[13] = 6, Reason::NotTcp),
-        ("UDP", |f| f[23] = 17, Reason::NotTcp),
-        ("IP version 6 in an IPv4 frame", |f| f[14] = 0x65, Reason::NotTcp),
-        ("IP options", |f| f[14] = 0x46, Reason::IpOptions),
-        ("IP header too short", |f| f[14] = 0x44, Reason::Malformed),
-        ("first fragment", |f| f[20] |= 0x20, Reason::Fragment),
-        ("later fragment", |f| f[21] = 1, Reason::Fragment),
-        ("shorter than it says", |f| f[17] += 1, Reason::Malformed),
-        ("no room for a TCP header", |f| f[17] = 39, Reason::Malformed),
-        ("TCP header too short", |f| f[46] = 0x40, Reason::Malformed),
-        ("cut off inside the TCP header", |f| f.truncate(50), Reason::Malformed),
-    ];
-    for (row, change, reason) in rows {
+fn what_cannot_be_forwarded_has_its_reason() {
+    for (row, bytes, reason) in not_forwarded(CPORT) {
         let environment = FakeEnvironment::with_enis(1);
         handshake(&environment, CPORT);
-        let mut bytes = from_client(CPORT, ACK).frame().bytes();
-        change(&mut bytes);
         let mut frame = FakePacket::from_bytes(&bytes);
         assert_eq!(forward(&mut frame, &environment), Err(reason), "{row}");
         assert_eq!(frame.bytes(), bytes, "{row}: nothing is half translated");

@@ -1,5 +1,24 @@
-//! STUB, being written by the lead: loads, attaches and pins the packet path, and owns its typed maps.
+//! The packet path's hold on the kernel: what is loaded, attached and pinned, and its typed maps.
+//!
+//! Maps and link are pinned, so that flows outlive the agent and the next one takes them over;
+//! dropping a [`Kernel`] detaches nothing.
+
+mod attach;
+mod host;
+mod load;
+mod pins;
+mod tables;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use anyhow::Context as _;
+use proxy_common::{
+    backend::{BackendId, MAX_BACKENDS},
+    reason::Reason,
+};
+
+pub use self::load::object;
+use self::{attach::Attached, pins::Pins, tables::Tables};
 
 /// Where and how the packet path sits.
 #[derive(Clone, Debug)]
@@ -17,6 +36,7 @@ pub struct Attachment {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
+    /// TCX where the kernel has it, else clsact.
     Auto,
     Tcx,
     Clsact,
@@ -39,46 +59,77 @@ pub struct BackendCounters {
     pub packets_to_client: u64,
 }
 
-#[derive(Debug)]
-pub struct Kernel {}
+pub struct Kernel {
+    tables: Tables,
+    attached: Attached,
+    /// Whose counters each id's are.
+    owners: BTreeMap<BackendId, SocketAddr>,
+}
 
 impl Kernel {
     /// Loads, takes over what an earlier agent pinned, attaches. On error nothing stays attached
     /// that was not attached before.
-    pub fn attach(_attachment: &Attachment) -> anyhow::Result<Self> {
-        anyhow::bail!("the packet path is not written yet")
+    pub fn attach(attachment: &Attachment) -> anyhow::Result<Self> {
+        let interface = host::Interface::find(&attachment.interface, attachment.listen)?;
+        let pins = Pins::prepare(&attachment.pin_dir)?;
+        let mut ebpf = load::load(&pins, attachment)?;
+        let mut tables = Tables::take(&mut ebpf)?;
+        tables.configure(&interface, attachment.listen.port(), host::source_ports()?)?;
+        let owners = tables.inherited()?.into_iter().collect();
+        let attached = attach::attach(&mut ebpf, &pins, &interface.name, attachment.hook)?;
+        if attachment.log {
+            load::forward_logs(&mut ebpf).context("cannot read the program's log")?;
+        }
+        Ok(Self { tables, attached, owners })
     }
 
     /// `tcx` or `clsact`, as it came out.
     pub fn hook(&self) -> &'static str {
-        "tcx"
+        self.attached.as_str()
     }
 
     /// Backends that an earlier agent left in the pinned maps, so that their ids stay theirs.
     pub fn inherited(&self) -> Vec<Target> {
-        Vec::new()
+        let target =
+            |(id, address): (&BackendId, &SocketAddr)| Target { id: id.0, address: *address };
+        self.owners.iter().map(target).collect()
     }
 
-    /// Puts these backends in force for new connections, all at once.
-    pub fn publish(&mut self, _generation: u64, _live: &[Target]) -> anyhow::Result<()> {
-        Ok(())
+    /// Puts these backends in force for new connections, all at once. Beyond [`MAX_BACKENDS`] the
+    /// others are left out.
+    pub fn publish(&mut self, generation: u64, live: &[Target]) -> anyhow::Result<()> {
+        for target in live.iter().take(MAX_BACKENDS) {
+            let id = BackendId(target.id);
+            if self.owners.insert(id, target.address) != Some(target.address) {
+                self.tables.reset_counters(id)?;
+            }
+        }
+        self.tables.publish(generation, live)
     }
 
-    pub fn counters(&self, _id: u16) -> anyhow::Result<BackendCounters> {
-        Ok(BackendCounters::default())
+    pub fn counters(&self, id: u16) -> anyhow::Result<BackendCounters> {
+        self.tables.counters(BackendId(id))
     }
 
-    /// Packets dropped or left to the stack, by the reason's name.
+    /// Packets dropped or left to the stack, by the reason's name; those that there were.
     pub fn reasons(&self) -> anyhow::Result<BTreeMap<String, u64>> {
-        Ok(BTreeMap::new())
+        let mut reasons = BTreeMap::new();
+        for reason in Reason::ALL {
+            let count = self.tables.reason(*reason)?;
+            if count > 0 {
+                reasons.insert(reason.as_str().to_owned(), count);
+            }
+        }
+        Ok(reasons)
     }
 
     /// Deletes finished and idle flows; returns (entries left, entries deleted).
     pub fn sweep(&mut self) -> anyhow::Result<(u64, u64)> {
-        Ok((0, 0))
+        self.tables.sweep()
     }
 
+    /// Entries that the flow table has room for, two for each connection.
     pub fn capacity(&self) -> u64 {
-        0
+        self.tables.capacity()
     }
 }

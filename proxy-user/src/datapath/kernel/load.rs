@@ -1,0 +1,73 @@
+//! The object, loaded with the maps that an earlier agent pinned.
+
+use anyhow::{Context as _, anyhow};
+use aya::{Ebpf, EbpfLoader, maps::MapInfo};
+use tokio::io::unix::AsyncFd;
+use tracing::{info, warn};
+
+use super::{Attachment, pins::Pins};
+
+/// Maps that outlive the agent: all but the program's log.
+const PINNED: [&str; 8] =
+    ["CONFIG", "ACTIVE", "BACKENDS", "FLOWS", "TRAFFIC", "LOAD", "EXPIRED", "REASONS"];
+const ENTRIES_PER_CONNECTION: u32 = 2;
+const LOG_LEVEL_OFF: u8 = 0;
+const LOG_LEVEL_DEBUG: u8 = 4;
+
+/// The eBPF object that this binary carries.
+#[cfg(ebpf_built)]
+pub fn object() -> anyhow::Result<&'static [u8]> {
+    Ok(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/enigate-ebpf")))
+}
+
+#[cfg(not(ebpf_built))]
+pub fn object() -> anyhow::Result<&'static [u8]> {
+    anyhow::bail!(
+        "datapath: packet: this binary was built without the eBPF programs; \
+         run `cargo xtask setup` and build it again, or use --datapath relay"
+    )
+}
+
+pub fn load(pins: &Pins, attachment: &Attachment) -> anyhow::Result<Ebpf> {
+    let entries = flow_entries(pins, attachment.connections)?;
+    let log_level = if attachment.log { LOG_LEVEL_DEBUG } else { LOG_LEVEL_OFF };
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries("FLOWS", entries).override_global(aya_log::LEVEL, &log_level, true);
+    for map in PINNED {
+        loader.map_pin_path(map, pins.map(map));
+    }
+    loader.load(object()?).context("the kernel does not take the eBPF maps")
+}
+
+/// A table in use keeps its size: its connections are worth more than a new setting.
+fn flow_entries(pins: &Pins, connections: u32) -> anyhow::Result<u32> {
+    let wanted = connections
+        .checked_mul(ENTRIES_PER_CONNECTION)
+        .ok_or_else(|| anyhow!("table-size: {connections}: is too large"))?;
+    let Ok(pinned) = MapInfo::from_pin(pins.map("FLOWS")) else { return Ok(wanted) };
+    let entries = pinned.max_entries();
+    info!(entries, "taking over the flow table of an earlier agent");
+    if entries != wanted {
+        warn!(
+            connections,
+            kept = entries / ENTRIES_PER_CONNECTION,
+            "table-size: the table in use keeps its size"
+        );
+    }
+    Ok(entries)
+}
+
+/// Runs for as long as the agent does.
+#[allow(unsafe_code, reason = "tokio asks for a promise about the file descriptor")]
+pub fn forward_logs(ebpf: &mut Ebpf) -> anyhow::Result<()> {
+    let logger = aya_log::EbpfLogger::init(ebpf)?;
+    // SAFETY: the logger owns the map that its descriptor belongs to, and never swaps it.
+    let mut logger = unsafe { AsyncFd::register(logger) }.map_err(std::io::Error::from)?;
+    tokio::spawn(async move {
+        while let Ok(mut ready) = logger.readable_mut().await {
+            ready.get_inner_mut().flush();
+            ready.clear_ready();
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! The maps, typed, from the agent's side.
+
+mod sweep;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use anyhow::{Context as _, ensure};
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
+use proxy_common::{
+    addr::{Addr, Port, socket},
+    backend::{Backend, BackendId, BackendLoad, BackendSet, BackendTraffic, MAX_BACKENDS},
+    config::{ActiveSet, Config, MAX_LOCALS, PortRange},
+    flow::{Direction, Flow, FlowKey},
+    reason::Reason,
+};
+use tracing::warn;
+
+use super::{BackendCounters, Target, host::Interface};
+
+pub struct Tables {
+    config: Array<MapData, Config>,
+    active: Array<MapData, ActiveSet>,
+    backends: Array<MapData, BackendSet>,
+    flows: HashMap<MapData, FlowKey, Flow>,
+    traffic: PerCpuArray<MapData, BackendTraffic>,
+    load: Array<MapData, BackendLoad>,
+    expired: Array<MapData, u64>,
+    reasons: PerCpuArray<MapData, u64>,
+    capacity: u64,
+}
+
+impl Tables {
+    pub fn take(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
+        let mut take = |name| ebpf.take_map(name).with_context(|| format!("no map {name}"));
+        let flows = take("FLOWS")?;
+        let capacity = capacity(&flows)?;
+        Ok(Self {
+            config: take("CONFIG")?.try_into()?,
+            active: take("ACTIVE")?.try_into()?,
+            backends: take("BACKENDS")?.try_into()?,
+            flows: flows.try_into()?,
+            traffic: take("TRAFFIC")?.try_into()?,
+            load: take("LOAD")?.try_into()?,
+            expired: take("EXPIRED")?.try_into()?,
+            reasons: take("REASONS")?.try_into()?,
+            capacity,
+        })
+    }
+
+    pub const fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Addresses that flows may be keyed by keep their places.
+    pub fn configure(
+        &mut self,
+        interface: &Interface,
+        listen: u16,
+        sources: PortRange,
+    ) -> anyhow::Result<()> {
+        let earlier = self.config.get(&0, 0)?;
+        let config = Config {
+            locals: places(earlier.locals, &interface.addresses)?,
+            ifindex: interface.index,
+            listen: Port::new(listen),
+            sources,
+            padding: 0,
+        };
+        self.config.set(0, config, 0).context("cannot write the program's configuration")
+    }
+
+    /// Every backend that the set in force or a flow refers to.
+    pub fn inherited(&self) -> anyhow::Result<BTreeMap<BackendId, SocketAddr>> {
+        let set = self.backends.get(&self.active.get(&0, 0)?, 0)?;
+        let live =
+            set.live().iter().map(|backend| (backend.id, socket(backend.address, backend.port)));
+        let mut known: BTreeMap<_, _> = live.collect();
+        for entry in self.flows.iter() {
+            let (_key, flow) = entry?;
+            if flow.direction == Direction::ToBackend {
+                known.entry(flow.backend).or_insert_with(|| socket(flow.peer, flow.peer_port));
+            }
+        }
+        Ok(known)
+    }
+
+    /// Fills the set that is not in force, then puts it in force with one word.
+    pub fn publish(&mut self, generation: u64, live: &[Target]) -> anyhow::Result<()> {
+        if live.len() > MAX_BACKENDS {
+            warn!(live = live.len(), used = MAX_BACKENDS, "more backends than the set holds");
+        }
+        let backends = live.iter().map(|target| Backend {
+            address: Addr::from(target.address.ip()),
+            port: Port::new(target.address.port()),
+            id: BackendId(target.id),
+        });
+        let next = 1 - self.active.get(&0, 0)?.min(1);
+        wait_for_readers();
+        self.backends
+            .set(next, BackendSet::new(generation, backends), 0)
+            .context("cannot write the backends")?;
+        self.active.set(0, next, 0).context("cannot put the new backends in force")
+    }
+
+    pub fn counters(&self, id: BackendId) -> anyhow::Result<BackendCounters> {
+        let index = u32::from(id.0);
+        let load = self.load.get(&index, 0)?;
+        let expired = self.expired.get(&index, 0)?;
+        let per_cpu = self.traffic.get(&index, 0)?;
+        let sum = |part: fn(&BackendTraffic) -> u64| per_cpu.iter().map(part).sum();
+        Ok(BackendCounters {
+            open: load.opened.saturating_sub(load.closed + expired),
+            opened: load.opened,
+            bytes_to_backend: sum(|traffic| traffic.bytes_to_backend),
+            bytes_to_client: sum(|traffic| traffic.bytes_to_client),
+            packets_to_backend: sum(|traffic| traffic.packets_to_backend),
+            packets_to_client: sum(|traffic| traffic.packets_to_client),
+        })
+    }
+
+    /// For an id that has passed to another backend, which no flow refers to yet.
+    pub fn reset_counters(&mut self, id: BackendId) -> anyhow::Result<()> {
+        let index = u32::from(id.0);
+        self.load.set(index, BackendLoad::default(), 0)?;
+        self.expired.set(index, 0, 0)?;
+        Ok(self.traffic.set(index, every_cpu(BackendTraffic::default())?, 0)?)
+    }
+
+    pub fn reason(&self, reason: Reason) -> anyhow::Result<u64> {
+        Ok(self.reasons.get(&(reason as u32), 0)?.iter().sum())
+    }
+}
+
+fn capacity(map: &Map) -> anyhow::Result<u64> {
+    let Map::HashMap(data) = map else { anyhow::bail!("the flow table is not a hash") };
+    Ok(data.info()?.max_entries().into())
+}
+
+fn every_cpu<T: Pod + Clone>(value: T) -> anyhow::Result<PerCpuValues<T>> {
+    let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
+    Ok(PerCpuValues::try_from(vec![value; cpus])?)
+}
+
+/// New addresses take free places; an address that has left the interface gives its place away
+/// only when it is needed, since flows may still be keyed by it.
+fn places(earlier: [Addr; MAX_LOCALS], addresses: &[IpAddr]) -> anyhow::Result<[Addr; MAX_LOCALS]> {
+    ensure!(
+        addresses.len() <= MAX_LOCALS,
+        "interface: it has {} addresses, the packet path serves {MAX_LOCALS}; \
+         give the one to listen on with --listen",
+        addresses.len()
+    );
+    let wanted: Vec<Addr> = addresses.iter().map(|address| Addr::from(*address)).collect();
+    let mut places = earlier.map(|old| if wanted.contains(&old) { old } else { Addr::UNSPECIFIED });
+    for address in wanted {
+        if !places.contains(&address)
+            && let Some(free) = places.iter_mut().find(|place| **place == Addr::UNSPECIFIED)
+        {
+            *free = address;
+        }
+    }
+    Ok(places)
+}
+
+/// A program that began before the last change of sets may still read the one to be filled now.
+/// The kernel answers this call after every program that runs now has ended (membarrier(2): it is
+/// `synchronize_rcu`, and programs run inside RCU sections).
+#[allow(unsafe_code, reason = "no wrapper for this system call in the libraries in use")]
+fn wait_for_readers() {
+    const MEMBARRIER_CMD_GLOBAL: nix::libc::c_int = 1;
+    // SAFETY: takes and returns integers only.
+    let code =
+        unsafe { nix::libc::syscall(nix::libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if code != 0 {
+        let error = std::io::Error::last_os_error();
+        warn!("membarrier is refused, waiting is left to chance: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(last: &[u8]) -> Vec<IpAddr> {
+        last.iter().map(|last| IpAddr::from([10, 0, 10, *last])).collect()
+    }
+
+    #[test]
+    fn an_address_keeps_its_place_while_others_come_and_go() {
+        let first = places([Addr::UNSPECIFIED; MAX_LOCALS], &addresses(&[1, 2, 3])).unwrap();
+        let second = places(first, &addresses(&[3, 4])).unwrap();
+        assert_eq!(second[2], first[2]);
+        assert_eq!(second[0], addresses(&[4])[0].into());
+        assert_eq!(second[1], Addr::UNSPECIFIED);
+    }
+
+    #[test]
+    fn more_addresses_than_places_are_refused() {
+        let many: Vec<u8> = (1..=9).collect();
+        assert!(places([Addr::UNSPECIFIED; MAX_LOCALS], &addresses(&many)).is_err());
+    }
+}

@@ -13,10 +13,10 @@ use std::{
     io::{IsTerminal as _, stdout},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
+use proxy_user::config::Period;
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
@@ -40,28 +40,25 @@ pub struct Args {
     #[arg(long)]
     once: bool,
     /// From the start of one rotation to the start of the next
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = text::parse_span)]
-    rotate_every: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    rotate_every: Period,
     /// How long the resolver's answers hold, in whole seconds
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = text::parse_span)]
-    ttl: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    ttl: Period,
     /// Print lines in place of the live view
     #[arg(long)]
     plain: bool,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    ensure!(
-        args.ttl.subsec_nanos() == 0 && !args.ttl.is_zero(),
-        "--ttl {:?}: DNS counts in whole seconds, from 1 on",
-        args.ttl
-    );
+    let ttl = args.ttl;
+    ensure!(ttl.get().subsec_nanos() == 0, "--ttl: {ttl}: DNS counts in whole seconds");
     Builder::new_current_thread().enable_all().build()?.block_on(demo(args))
 }
 
 async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::listen()?;
-    let options = Options { ttl: args.ttl, ..Options::new(args.agent.clone()) };
+    let options = Options { ttl: args.ttl.get(), ..Options::new(args.agent.clone()) };
     let started = tokio::select! {
         started = Lab::start(LAB, options, |what| println!("{what}")) => Some(started?),
         () = stop.requested() => None,
@@ -82,7 +79,7 @@ async fn observe(lab: &mut Lab, args: &Args, stop: &mut Stop) -> anyhow::Result<
     let live = stdout().is_terminal() && !args.plain;
     let mut view: Box<dyn View> =
         if live { Box::new(Screen::open()?) } else { Box::new(Plain::default()) };
-    session::run(lab, Schedule::new(args.rotate_every, args.once), view.as_mut(), stop).await
+    session::run(lab, Schedule::new(args.rotate_every.get(), args.once), view.as_mut(), stop).await
 }
 
 /// Ctrl-C and SIGTERM. While the live view is on, Ctrl-C is a key like any other.

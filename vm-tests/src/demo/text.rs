@@ -1,4 +1,4 @@
-//! Numbers as people read them, and durations as people write them.
+//! Numbers as people read them.
 
 use std::time::Duration;
 
@@ -49,20 +49,6 @@ pub(crate) fn bar(part: f64, cells: usize) -> String {
     "█".repeat(filled) + &"░".repeat(cells - filled)
 }
 
-/// A whole number and its unit: `500ms`, `10s`, `2m`.
-pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration: write it like 500ms, 10s or 2m");
-    let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let number: u32 = text[..at].parse().map_err(|_| wrong())?;
-    let unit = match &text[at..] {
-        "ms" => Duration::from_millis(1),
-        "s" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        _ => return Err(wrong()),
-    };
-    Ok(unit * number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,14 +78,5 @@ mod tests {
             [-1.0, 0.5, 7.0, f64::NAN].map(|part| bar(part, 4)),
             ["░░░░", "██░░", "████", "░░░░"]
         );
-    }
-
-    #[test]
-    fn durations_are_read_with_their_unit() {
-        assert_eq!(parse_span("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_span("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "10", "s", "-1s", "1.5s", "10 s", "99999999999s"] {
-            assert!(parse_span(wrong).is_err_and(|error| error.contains("like 500ms")), "{wrong}");
-        }
     }
 }

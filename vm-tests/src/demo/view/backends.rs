@@ -15,7 +15,7 @@ use super::{super::model::Model, section};
 use crate::{demo::text, eni::Subnet};
 
 const HEAD: [&str; 9] =
-    ["state", "address", "net", "probe", "open", "conns", "up", "down", "share of connections"];
+    ["state", "address", "net", "probe", "open", "conns", "up", "down", "share"];
 const WIDTHS: [Constraint; 9] = [
     Constraint::Length(10),
     Constraint::Length(12),
@@ -27,19 +27,23 @@ const WIDTHS: [Constraint; 9] = [
     Constraint::Length(8),
     Constraint::Fill(1),
 ];
-const BAR: usize = 8;
+/// What the columns before the last leave of 80 cells, less the number.
+const SHORTEST_BAR: usize = 6;
+const LONGEST_BAR: usize = 30;
 
 pub(super) fn draw(frame: &mut Frame, area: Rect, model: &Model) {
     let mut backends: Vec<_> = model.status.iter().flat_map(|status| &status.backends).collect();
     backends.sort_by_key(|backend| (order(backend.state), backend.address));
     let all: u64 = backends.iter().map(|backend| backend.opened).sum();
-    let rows = backends.into_iter().map(|backend| row(backend, all));
+    let spare = usize::from(area.width.saturating_sub(80));
+    let bar = LONGEST_BAR.min(SHORTEST_BAR + spare);
+    let rows = backends.into_iter().map(|backend| row(backend, all, bar));
     let head = Row::new(HEAD.into_iter().enumerate().map(|(column, name)| cell(column, name)))
         .style(Style::new().fg(Color::DarkGray));
     frame.render_widget(Table::new(rows, WIDTHS).header(head).block(section("backends")), area);
 }
 
-fn row(backend: &BackendStatus, all: u64) -> Row<'static> {
+fn row(backend: &BackendStatus, all: u64, bar: usize) -> Row<'static> {
     let (symbol, color) = look(backend.state);
     let part = backend.opened as f64 / all.max(1) as f64;
     let probe = backend.probe.last_ms.map_or_else(|| "–".into(), milliseconds);
@@ -52,7 +56,7 @@ fn row(backend: &BackendStatus, all: u64) -> Row<'static> {
         text::count(backend.opened),
         text::bytes(backend.bytes_to_backend),
         text::bytes(backend.bytes_to_client),
-        format!("{} {:>3.0} %", text::bar(part, BAR), part * 100.0),
+        format!("{} {:>3.0} %", text::bar(part, bar), part * 100.0),
     ];
     let state = Line::from(Span::from(format!("{symbol} {}", name(backend.state))).fg(color));
     let others = texts.into_iter().enumerate().map(|(column, text)| cell(column + 1, text));

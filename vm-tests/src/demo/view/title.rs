@@ -34,10 +34,16 @@ fn health<'a>(status: &'a Status, model: &'a Model) -> Line<'a> {
         (None, true) => ("● ready".to_owned(), Color::Green),
         (None, false) => ("● not ready".to_owned(), Color::Red),
     };
-    let mut spans = vec![Span::from(word).fg(color), dim("  up "), text::span(up).into()];
+    let mut spans = vec![
+        Span::from(format!("enigate {}  ", status.version)).bold(),
+        Span::from(word).fg(color),
+        dim("  up "),
+        text::span(up).into(),
+    ];
     if let Some(reason) = &status.reason {
         spans.extend([dim("  "), reason.into()]);
     }
+    spans.extend(flows(&status.datapath));
     Line::from(spans)
 }
 
@@ -49,11 +55,17 @@ fn datapath(datapath: &DatapathStatus) -> Line<'_> {
     if let Some(interface) = &datapath.interface {
         spans.extend([dim(" on "), interface.as_str().into()]);
     }
-    if datapath.flow_capacity > 0 {
-        let (entries, capacity) = (datapath.flow_entries, datapath.flow_capacity);
-        spans.push(dim("  flow table "));
-        spans.push(format!("{} of {}", text::count(entries), text::count(capacity)).into());
-    }
     spans.extend([dim("  "), dim(datapath.reason.as_str())]);
     Line::from(spans)
+}
+
+/// Where there is a flow table.
+fn flows(datapath: &DatapathStatus) -> Vec<Span<'_>> {
+    match (datapath.flow_entries, datapath.flow_capacity) {
+        (_, 0) => Vec::new(),
+        (entries, capacity) => vec![
+            dim("  flow table "),
+            format!("{} of {}", text::count(entries), text::count(capacity)).into(),
+        ],
+    }
 }

@@ -1,0 +1,188 @@
+//! The pure merge of what DNS says and what probes find.
+//!
+//! ```text
+//!   new --> Probing --passes--> Live <--passes-- Down
+//!              |                 |  \--fails------^
+//!              +--fails--> Down  +--left the answer--> Draining --fails, or time over--> gone
+//! ```
+//!
+//! A backend that returns to the answer while it drains keeps its id and what is known of it. One
+//! that is down or unknown when it leaves the answer is gone at once.
+
+mod ids;
+mod snapshot;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use proxy_common::backend::{BackendId, MAX_BACKENDS};
+
+use ids::Ids;
+pub use snapshot::{Backend, Change, Snapshot, state_name};
+
+use crate::{
+    health::{Judge, Outcome, Thresholds, Verdict},
+    status::BackendState,
+};
+
+/// How long a backend that left the answer and still passes its probes is kept and shown.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub struct Backends {
+    thresholds: Thresholds,
+    known: BTreeMap<SocketAddr, Known>,
+    ids: Ids,
+    snapshot: Arc<Snapshot>,
+}
+
+#[derive(Debug)]
+struct Known {
+    id: BackendId,
+    presence: Presence,
+    judge: Judge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    InAnswer,
+    /// Not in the answer; forgotten at this instant, or when it fails.
+    Until(Instant),
+}
+
+impl Backends {
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self { thresholds, known: BTreeMap::new(), ids: Ids::default(), snapshot: Arc::default() }
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.clone()
+    }
+
+    /// All that are to be probed.
+    pub fn addresses(&self) -> BTreeSet<SocketAddr> {
+        self.known.keys().copied().collect()
+    }
+
+    /// Takes over a backend of an earlier agent under the id that its flows know it by.
+    pub fn inherit(&mut self, id: BackendId, address: SocketAddr, now: Instant) {
+        if !self.known.contains_key(&address) && self.ids.take_this(id) {
+            let presence = Presence::Until(now + DRAIN_GRACE);
+            self.known.insert(address, Known { id, presence, judge: Judge::default() });
+        }
+        self.publish();
+    }
+
+    /// Returns how many addresses there was no room for.
+    pub fn answered(&mut self, answer: &BTreeSet<SocketAddr>, now: Instant) -> usize {
+        let room: BTreeSet<_> = answer.iter().copied().take(MAX_BACKENDS).collect();
+        self.part_with_all_but(&room, now);
+        let without_id = self.admit(&room);
+        self.publish();
+        answer.len() - room.len() + without_id
+    }
+
+    pub fn probed(&mut self, address: SocketAddr, outcome: Outcome) {
+        if let Some(known) = self.known.get_mut(&address) {
+            known.judge.hear(outcome, self.thresholds);
+        }
+        self.forget(|_, known| !known.is_in_answer() && known.judge.verdict() == Verdict::Down);
+        self.publish();
+    }
+
+    /// When [`Backends::tick`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.known.values().filter_map(Known::deadline).min()
+    }
+
+    pub fn tick(&mut self, now: Instant) {
+        self.forget(|_, known| known.deadline().is_some_and(|deadline| deadline <= now));
+        self.publish();
+    }
+
+    fn part_with_all_but(&mut self, answer: &BTreeSet<SocketAddr>, now: Instant) {
+        self.forget(|address, known| {
+            known.is_in_answer() && !answer.contains(address) && !known.is_up()
+        });
+        for (address, known) in &mut self.known {
+            if answer.contains(address) {
+                known.presence = Presence::InAnswer;
+            } else if known.is_in_answer() {
+                known.presence = Presence::Until(now + DRAIN_GRACE);
+            }
+        }
+    }
+
+    /// Returns how many got no id.
+    fn admit(&mut self, answer: &BTreeSet<SocketAddr>) -> usize {
+        let mut without_id = 0;
+        for address in answer {
+            if self.known.contains_key(address) {
+                continue;
+            }
+            let Some(id) = self.ids.take() else {
+                without_id += 1;
+                continue;
+            };
+            let known = Known { id, presence: Presence::InAnswer, judge: Judge::default() };
+            self.known.insert(*address, known);
+        }
+        without_id
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&SocketAddr, &Known) -> bool) {
+        let Self { known, ids, .. } = self;
+        known.retain(|address, known| {
+            let gone = is_gone(address, known);
+            if gone {
+                ids.give_back(known.id);
+            }
+            !gone
+        });
+    }
+
+    fn publish(&mut self) {
+        let backends: Vec<_> = self.known.iter().map(|(at, known)| known.show(*at)).collect();
+        if backends != self.snapshot.backends {
+            let generation = self.snapshot.generation + 1;
+            self.snapshot = Arc::new(Snapshot { generation, backends });
+        }
+    }
+}
+
+impl Known {
+    fn show(&self, address: SocketAddr) -> Backend {
+        Backend { id: self.id, address, state: self.state(), resolved: self.is_in_answer() }
+    }
+
+    fn is_in_answer(&self) -> bool {
+        self.presence == Presence::InAnswer
+    }
+
+    fn is_up(&self) -> bool {
+        self.judge.verdict() == Verdict::Up
+    }
+
+    fn state(&self) -> BackendState {
+        match (self.presence, self.judge.verdict()) {
+            (Presence::Until(_), _) => BackendState::Draining,
+            (Presence::InAnswer, Verdict::Unknown) => BackendState::Probing,
+            (Presence::InAnswer, Verdict::Up) => BackendState::Live,
+            (Presence::InAnswer, Verdict::Down) => BackendState::Down,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.presence {
+            Presence::InAnswer => None,
+            Presence::Until(deadline) => Some(deadline),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! The backends as everything downstream sees them: immutable, and whole.
+
+use std::{fmt, net::SocketAddr};
+
+use proxy_common::backend::BackendId;
+
+use crate::status::BackendState;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend {
+    pub id: BackendId,
+    pub address: SocketAddr,
+    pub state: BackendState,
+    /// Is it in the last good answer?
+    pub resolved: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Grows by one with each change; 0 is nothing known yet.
+    pub generation: u64,
+    /// By address.
+    pub backends: Vec<Backend>,
+}
+
+/// One backend's step from one state to another; `None` is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub address: SocketAddr,
+    pub from: Option<BackendState>,
+    pub to: Option<BackendState>,
+}
+
+impl Snapshot {
+    /// Those that new connections may choose from.
+    pub fn live(&self) -> impl Iterator<Item = &Backend> {
+        self.backends.iter().filter(|backend| backend.state == BackendState::Live)
+    }
+
+    /// False while nothing is known of any backend: what was in force before is the better guess.
+    pub fn is_judged(&self) -> bool {
+        let unjudged = [BackendState::Probing, BackendState::Draining];
+        self.backends.iter().any(|backend| !unjudged.contains(&backend.state))
+    }
+
+    fn state(&self, address: SocketAddr) -> Option<BackendState> {
+        self.backends.iter().find(|backend| backend.address == address).map(|found| found.state)
+    }
+
+    pub fn changes_since(&self, before: &Self) -> Vec<Change> {
+        let gone = before.backends.iter().filter(|backend| self.state(backend.address).is_none());
+        self.backends
+            .iter()
+            .chain(gone)
+            .map(|backend| Change {
+                address: backend.address,
+                from: before.state(backend.address),
+                to: self.state(backend.address),
+            })
+            .filter(|change| change.from != change.to)
+            .collect()
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |state: Option<BackendState>, none| state.map_or(none, state_name);
+        write!(f, "{}: {} -> {}", self.address, name(self.from, "new"), name(self.to, "gone"))
+    }
+}
+
+pub fn state_name(state: BackendState) -> &'static str {
+    match state {
+        BackendState::Probing => "probing",
+        BackendState::Live => "live",
+        BackendState::Draining => "draining",
+        BackendState::Down => "down",
+    }
+}

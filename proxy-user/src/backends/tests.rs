@@ -1,0 +1,236 @@
+use std::num::NonZeroU8;
+
+use proptest::{prelude::*, sample::subsequence};
+
+use super::*;
+
+const THRESHOLDS: Thresholds =
+    Thresholds { fall: NonZeroU8::new(2).unwrap(), rise: NonZeroU8::MIN };
+
+fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last], 443))
+}
+
+/// The state of each backend, by the last number of its address.
+fn states(backends: &Backends) -> Vec<(u8, BackendState)> {
+    let last = |address: SocketAddr| match address {
+        SocketAddr::V4(v4) => v4.ip().octets()[3],
+        SocketAddr::V6(_) => 0,
+    };
+    let shown = backends.snapshot();
+    shown.backends.iter().map(|backend| (last(backend.address), backend.state)).collect()
+}
+
+struct Story {
+    backends: Backends,
+    now: Instant,
+}
+
+impl Story {
+    fn begin() -> Self {
+        Self { backends: Backends::new(THRESHOLDS), now: Instant::now() }
+    }
+
+    fn answer(&mut self, lasts: &[u8]) -> Vec<(u8, BackendState)> {
+        let answer = lasts.iter().map(|last| address(*last)).collect();
+        self.backends.answered(&answer, self.now);
+        states(&self.backends)
+    }
+
+    fn passes(&mut self, last: u8) -> Vec<(u8, BackendState)> {
+        self.backends.probed(address(last), Outcome::Passed);
+        states(&self.backends)
+    }
+
+    fn fails(&mut self, last: u8) -> Vec<(u8, BackendState)> {
+        self.backends.probed(address(last), Outcome::Failed);
+        states(&self.backends)
+    }
+
+    fn id(&self, last: u8) -> BackendId {
+        self.backends.known[&address(last)].id
+    }
+}
+
+use BackendState::{Down, Draining, Live, Probing};
+
+#[test]
+fn a_backend_lives_once_it_passed_and_is_down_once_it_failed_often_enough() {
+    let mut story = Story::begin();
+    assert_eq!(story.answer(&[1, 2]), [(1, Probing), (2, Probing)]);
+    assert_eq!(story.passes(1), [(1, Live), (2, Probing)]);
+    assert_eq!(story.fails(1), [(1, Live), (2, Probing)]);
+    assert_eq!(story.fails(1), [(1, Down), (2, Probing)]);
+    assert_eq!(story.passes(1), [(1, Live), (2, Probing)]);
+}
+
+#[test]
+fn a_live_backend_that_left_the_answer_drains_until_it_fails() {
+    let mut story = Story::begin();
+    story.answer(&[1, 2]);
+    story.passes(1);
+    assert_eq!(story.answer(&[2]), [(1, Draining), (2, Probing)]);
+    story.fails(1);
+    assert_eq!(story.fails(1), [(2, Probing)]);
+}
+
+#[test]
+fn a_live_backend_that_left_the_answer_drains_for_a_bounded_time() {
+    let mut story = Story::begin();
+    story.answer(&[1, 2]);
+    story.passes(1);
+    story.answer(&[2]);
+    assert_eq!(story.backends.next_deadline(), Some(story.now + DRAIN_GRACE));
+    story.backends.tick(story.now + DRAIN_GRACE - Duration::from_millis(1));
+    assert_eq!(states(&story.backends), [(1, Draining), (2, Probing)]);
+    story.backends.tick(story.now + DRAIN_GRACE);
+    assert_eq!(states(&story.backends), [(2, Probing)]);
+}
+
+#[test]
+fn a_backend_that_returns_keeps_its_id_and_lives_at_once() {
+    let mut story = Story::begin();
+    story.answer(&[1, 2]);
+    story.passes(1);
+    let id = story.id(1);
+    story.answer(&[2]);
+    assert_eq!(story.answer(&[1, 2]), [(1, Live), (2, Probing)]);
+    assert_eq!(story.id(1), id);
+}
+
+#[test]
+fn a_backend_that_is_not_known_to_live_goes_with_the_answer() {
+    let mut story = Story::begin();
+    story.answer(&[1, 2]);
+    story.fails(2);
+    story.fails(2);
+    assert_eq!(story.answer(&[3]), [(3, Probing)]);
+}
+
+#[test]
+fn an_inherited_backend_keeps_its_id_and_is_probed_before_it_lives() {
+    let mut story = Story::begin();
+    story.backends.inherit(BackendId(7), address(1), story.now);
+    assert_eq!(states(&story.backends), [(1, Draining)]);
+    assert!(!story.backends.snapshot().is_judged(), "what is in force stays in force");
+    assert_eq!(story.answer(&[1]), [(1, Probing)]);
+    assert_eq!(story.passes(1), [(1, Live)]);
+    assert_eq!(story.id(1), BackendId(7));
+    assert!(story.backends.snapshot().is_judged());
+}
+
+#[test]
+fn an_inherited_backend_that_is_not_in_the_answer_drains() {
+    let mut story = Story::begin();
+    story.backends.inherit(BackendId(7), address(1), story.now);
+    story.now += Duration::from_millis(5);
+    assert_eq!(story.answer(&[2]), [(1, Draining), (2, Probing)]);
+}
+
+#[test]
+fn an_answer_too_long_is_cut_and_says_so() {
+    let mut story = Story::begin();
+    let answer = (0..=u8::MAX).map(address).collect();
+    let left_out = story.backends.answered(&answer, story.now);
+    assert_eq!(left_out, 256 - MAX_BACKENDS);
+    assert_eq!(story.backends.snapshot().backends.len(), MAX_BACKENDS);
+}
+
+#[test]
+fn a_change_names_the_backend_and_both_states() {
+    let mut story = Story::begin();
+    story.answer(&[1]);
+    let before = story.backends.snapshot();
+    story.passes(1);
+    let changes = story.backends.snapshot().changes_since(&before);
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].to_string(), "10.0.0.1:443: probing -> live");
+    let changes = Snapshot::default().changes_since(&before);
+    assert_eq!(changes[0].to_string(), "10.0.0.1:443: probing -> gone");
+}
+
+#[derive(Clone, Debug)]
+enum Input {
+    Inherited(u16, u8),
+    Answered(Vec<u8>),
+    Probed(u8, bool),
+    Waited(u64),
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let address = 1..=6u8;
+    prop_oneof![
+        1 => (0..8u16, address.clone()).prop_map(|(id, last)| Input::Inherited(id, last)),
+        3 => subsequence((1..=6).collect::<Vec<u8>>(), 1..=6).prop_map(Input::Answered),
+        6 => (address, any::<bool>()).prop_map(|(last, passed)| Input::Probed(last, passed)),
+        1 => (1..90u64).prop_map(Input::Waited),
+    ]
+}
+
+fn feed(story: &mut Story, input: &Input) {
+    match input {
+        Input::Inherited(id, last) => {
+            story.backends.inherit(BackendId(*id), address(*last), story.now);
+        }
+        Input::Answered(lasts) => drop(story.answer(lasts)),
+        Input::Probed(last, true) => drop(story.passes(*last)),
+        Input::Probed(last, false) => drop(story.fails(*last)),
+        Input::Waited(seconds) => {
+            story.now += Duration::from_secs(*seconds);
+            story.backends.tick(story.now);
+        }
+    }
+}
+
+/// Written apart from the machine: what an outsider knows of the backends that passed a probe.
+#[derive(Default)]
+struct Witness {
+    passed: BTreeSet<SocketAddr>,
+    last_answer: BTreeSet<SocketAddr>,
+}
+
+impl Witness {
+    fn see(&mut self, input: &Input) {
+        match input {
+            Input::Probed(last, true) => drop(self.passed.insert(address(*last))),
+            Input::Answered(lasts) => {
+                self.last_answer = lasts.iter().map(|last| address(*last)).collect();
+            }
+            _ => {}
+        }
+    }
+
+    /// A backend that was forgotten must pass anew.
+    fn forget(&mut self, shown: &Snapshot) {
+        self.passed.retain(|address| shown.backends.iter().any(|known| known.address == *address));
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_snapshot_holds_its_promises(
+        inputs in prop::collection::vec(input(), 0..120),
+    ) {
+        let mut story = Story::begin();
+        let mut witness = Witness::default();
+        for input in &inputs {
+            let before = story.backends.snapshot();
+            feed(&mut story, input);
+            witness.see(input);
+            let after = story.backends.snapshot();
+            for backend in after.live() {
+                prop_assert!(witness.passed.contains(&backend.address), "live without a probe");
+                prop_assert!(witness.last_answer.contains(&backend.address), "live but not resolved");
+            }
+            let ids: BTreeSet<_> = after.backends.iter().map(|backend| backend.id).collect();
+            prop_assert_eq!(ids.len(), after.backends.len(), "ids are unique");
+            let grown = after.generation - before.generation;
+            prop_assert_eq!(grown, u64::from(after.backends != before.backends));
+            for backend in &after.backends {
+                let same = before.backends.iter().find(|old| old.address == backend.address);
+                prop_assert!(same.is_none_or(|old| old.id == backend.id), "ids are stable");
+            }
+            witness.forget(&after);
+        }
+    }
+}

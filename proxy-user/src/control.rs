@@ -1,0 +1,161 @@
+//! The one task that owns the backends: feeds them answers and findings, publishes what comes of
+//! it, and keeps exactly the known backends probed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    num::NonZeroU16,
+    sync::Arc,
+    time::Instant,
+};
+
+use proxy_common::backend::{BackendId, MAX_BACKENDS};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep_until,
+};
+
+use crate::{
+    backends::{Backends, Snapshot},
+    config::HealthConfig,
+    discovery::{Answer, Knowledge},
+    health::{Finding, Outcome, Probers, Thresholds},
+    journal::{Journal, Kind},
+    status::ProbeStatus,
+};
+
+/// Findings that wait while the task is busy; a prober waits for room.
+const FINDINGS: usize = 64;
+
+pub type ProbeBook = BTreeMap<SocketAddr, ProbeStatus>;
+
+pub struct Control {
+    port: NonZeroU16,
+    backends: Backends,
+    probers: Probers,
+    knowledge: watch::Receiver<Knowledge>,
+    findings: mpsc::Receiver<Finding>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    probes: watch::Sender<ProbeBook>,
+    journal: Journal,
+}
+
+impl Control {
+    pub fn new(
+        port: NonZeroU16,
+        health: HealthConfig,
+        knowledge: watch::Receiver<Knowledge>,
+        journal: Journal,
+    ) -> Self {
+        let (sender, findings) = mpsc::channel(FINDINGS);
+        Self {
+            port,
+            backends: Backends::new(Thresholds { fall: health.fall, rise: health.rise }),
+            probers: Probers::new(health, sender),
+            knowledge,
+            findings,
+            snapshots: watch::Sender::default(),
+            probes: watch::Sender::default(),
+            journal,
+        }
+    }
+
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.subscribe()
+    }
+
+    pub fn probes(&self) -> watch::Receiver<ProbeBook> {
+        self.probes.subscribe()
+    }
+
+    /// Backends of an earlier agent keep their ids; those of another port are not ours.
+    pub fn inherit(&mut self, id: BackendId, address: SocketAddr) {
+        if address.port() == self.port.get() {
+            self.backends.inherit(id, address, Instant::now());
+            self.publish("an earlier agent left it");
+        }
+    }
+
+    /// Ends when discovery has ended.
+    pub async fn run(mut self) {
+        self.probers.watch(&self.backends.addresses());
+        loop {
+            let deadline = self.backends.next_deadline();
+            tokio::select! {
+                known = self.knowledge.changed() => match known {
+                    Ok(()) => self.answered(),
+                    Err(_) => return,
+                },
+                Some(finding) = self.findings.recv() => self.found(&finding),
+                () = until(deadline) => {
+                    self.backends.tick(Instant::now());
+                    self.publish("its time to drain is over");
+                }
+            }
+            self.probers.watch(&self.backends.addresses());
+        }
+    }
+
+    fn answered(&mut self) {
+        let answer = self.knowledge.borrow_and_update().answer.clone();
+        let Some(Answer { addresses, .. }) = answer else { return };
+        let answer: BTreeSet<_> =
+            addresses.iter().map(|ip| SocketAddr::new(*ip, self.port.get())).collect();
+        let left_out = self.backends.answered(&answer, Instant::now());
+        if left_out > 0 {
+            let message = format!(
+                "{left_out} of {} addresses are left out: at most {MAX_BACKENDS} are served",
+                answer.len()
+            );
+            self.journal.warn(Kind::Backend, message);
+        }
+        self.publish("the answer changed");
+    }
+
+    fn found(&mut self, finding: &Finding) {
+        if !self.backends.addresses().contains(&finding.backend) {
+            return;
+        }
+        self.probes.send_modify(|book| note(book, finding));
+        match &finding.result {
+            Ok(()) => {
+                self.backends.probed(finding.backend, Outcome::Passed);
+                self.publish("it passes its probes");
+            }
+            Err(error) => {
+                self.backends.probed(finding.backend, Outcome::Failed);
+                self.publish(&format!("its probes fail: {error}"));
+            }
+        }
+    }
+
+    fn publish(&mut self, cause: &str) {
+        let (before, after) = (self.snapshots.borrow().clone(), self.backends.snapshot());
+        if before.generation == after.generation {
+            return;
+        }
+        for change in after.changes_since(&before) {
+            self.journal.note(Kind::Backend, format!("{change}: {cause}"));
+        }
+        let known = self.backends.addresses();
+        self.probes.send_modify(|book| book.retain(|address, _| known.contains(address)));
+        self.snapshots.send_replace(after);
+    }
+}
+
+fn note(book: &mut ProbeBook, finding: &Finding) {
+    let status = book.entry(finding.backend).or_default();
+    status.last_ms = Some(finding.took.as_secs_f64() * 1_000.0);
+    status.last_error = finding.result.as_ref().err().map(ToString::to_string);
+    match finding.result {
+        Ok(()) => status.passed += 1,
+        Err(_) => status.failed += 1,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,103 @@
+//! Chooses what moves the bytes, and says why.
+
+pub mod carry;
+pub mod flows;
+pub mod interface;
+pub mod kernel;
+pub mod listener;
+mod pick;
+mod relay;
+pub mod requirements;
+mod socket;
+pub mod tally;
+
+use anyhow::Context as _;
+use tokio::task::spawn_blocking;
+
+use self::kernel::{Attachment, Hook, Kernel};
+use crate::config::{Config, DatapathChoice, HookChoice, Refusal};
+
+pub struct Datapath {
+    pub reason: String,
+    /// `None`: the listener relays everything.
+    pub packet: Option<Packet>,
+}
+
+pub struct Packet {
+    pub kernel: Kernel,
+    pub interface: String,
+}
+
+impl Datapath {
+    pub fn name(&self) -> &'static str {
+        if self.packet.is_some() { "packet" } else { "relay" }
+    }
+
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        if let Some(named) = &config.packet.interface {
+            interface::must_exist(named)?;
+        }
+        match config.datapath {
+            DatapathChoice::Relay => Ok(Self::relay("asked for by --datapath relay")),
+            DatapathChoice::Packet => {
+                Self::packet(plan(config)?, "asked for by --datapath packet").await
+            }
+            DatapathChoice::Auto => Self::best(config).await,
+        }
+    }
+
+    async fn best(config: &Config) -> anyhow::Result<Self> {
+        let attachment = match plan(config) {
+            Ok(attachment) => attachment,
+            Err(refusal) => return Ok(Self::relay(format!("no packet path: {refusal}"))),
+        };
+        // An earlier agent's program goes on forwarding: a relay beside it would see nothing.
+        let is_takeover = attachment.pin_dir.exists();
+        match Self::packet(attachment, "this host can carry the packet path").await {
+            Err(error) if !is_takeover => Ok(Self::relay(format!("no packet path: {error:#}"))),
+            result => result,
+        }
+    }
+
+    fn relay(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), packet: None }
+    }
+
+    async fn packet(attachment: Attachment, reason: &str) -> anyhow::Result<Self> {
+        let interface = attachment.interface.clone();
+        let kernel = spawn_blocking(move || Kernel::attach(&attachment))
+            .await
+            .context("attaching the packet path")??;
+        Ok(Self { reason: reason.into(), packet: Some(Packet { kernel, interface }) })
+    }
+}
+
+/// How the packet path would be attached here, or why it cannot be.
+pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
+    let missing = requirements::missing();
+    if !missing.is_empty() {
+        let wrong = format!("{}; provide it, or use --datapath relay", missing.join("; "));
+        return Err(Refusal::new("datapath", "packet", wrong));
+    }
+    if config.listen.is_ipv6() {
+        let wrong = "the packet path carries IPv4; listen on an IPv4 address, or use \
+                     --datapath relay";
+        return Err(Refusal::new("listen", config.listen, wrong));
+    }
+    Ok(Attachment {
+        interface: interface::choose(config.packet.interface.as_ref(), config.listen)?,
+        listen: config.listen,
+        hook: hook(config.packet.hook),
+        pin_dir: config.packet.pin_dir.clone(),
+        connections: config.packet.connections,
+        log: config.log.ebpf,
+    })
+}
+
+fn hook(choice: HookChoice) -> Hook {
+    match choice {
+        HookChoice::Auto => Hook::Auto,
+        HookChoice::Tcx => Hook::Tcx,
+        HookChoice::Clsact => Hook::Clsact,
+    }
+}

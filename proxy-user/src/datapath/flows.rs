@@ -1,0 +1,173 @@
+//! The one task that owns the packet path: puts each snapshot in force, sweeps the flow table and
+//! reads the counters. What the kernel is asked runs on a thread that may block.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use proxy_common::backend::BackendId;
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use super::kernel::{BackendCounters, Kernel, Target};
+use crate::{
+    backends::Snapshot,
+    journal::{Journal, Kind},
+};
+
+const SWEEP: Duration = Duration::from_secs(2);
+/// How old counters may be; a snapshot that could not be put in force is tried again as often.
+const COLLECT: Duration = Duration::from_millis(500);
+
+/// What is known of the packet path.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The generation that new connections see; `None` before this agent's first.
+    pub in_force: Option<u64>,
+    pub entries: u64,
+    pub capacity: u64,
+    pub swept: u64,
+    pub failures: u64,
+    /// Of the newest attempt; `None` if it went well.
+    pub error: Option<String>,
+    pub counters: BTreeMap<BackendId, BackendCounters>,
+    pub reasons: BTreeMap<String, u64>,
+}
+
+pub struct Flows {
+    /// `None` only while a thread works with it.
+    kernel: Option<Kernel>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    view: watch::Sender<View>,
+    journal: Journal,
+}
+
+impl Flows {
+    pub fn new(
+        kernel: Kernel,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        journal: Journal,
+    ) -> Self {
+        let view = View { capacity: kernel.capacity(), ..View::default() };
+        Self { kernel: Some(kernel), snapshots, view: watch::Sender::new(view), journal }
+    }
+
+    pub fn view(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    /// Ends when nobody publishes snapshots any more; what is in force stays so.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let (mut sweep, mut collect) = (every(SWEEP), every(COLLECT));
+        loop {
+            tokio::select! {
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.publish().await?;
+                }
+                _ = collect.tick() => {
+                    self.publish().await?;
+                    self.collect().await?;
+                }
+                _ = sweep.tick() => self.sweep().await?,
+            }
+        }
+    }
+
+    async fn publish(&mut self) -> anyhow::Result<()> {
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        if !self.is_news(&snapshot) {
+            return Ok(());
+        }
+        let generation = snapshot.generation;
+        let result = self.ask(move |kernel| kernel.publish(generation, &targets(&snapshot))).await?;
+        self.learn("cannot put the backends in force", result, move |view, ()| {
+            view.in_force = Some(generation);
+        });
+        Ok(())
+    }
+
+    /// What an earlier agent left in force stays until this one knows better.
+    fn is_news(&self, snapshot: &Snapshot) -> bool {
+        match self.view.borrow().in_force {
+            Some(generation) => generation != snapshot.generation,
+            None => snapshot.is_judged(),
+        }
+    }
+
+    async fn sweep(&mut self) -> anyhow::Result<()> {
+        let result = self.ask(Kernel::sweep).await?;
+        self.learn("cannot sweep the flow table", result, |view, (entries, deleted)| {
+            view.entries = entries;
+            view.swept += deleted;
+        });
+        Ok(())
+    }
+
+    async fn collect(&mut self) -> anyhow::Result<()> {
+        let ids: Vec<_> = self.snapshots.borrow().backends.iter().map(|known| known.id).collect();
+        let result = self.ask(move |kernel| read(kernel, &ids)).await?;
+        self.learn("cannot read the counters", result, |view, (counters, reasons)| {
+            view.counters = counters;
+            view.reasons = reasons;
+        });
+        Ok(())
+    }
+
+    /// Fails only if the thread panicked: the kernel's hold is lost then.
+    async fn ask<T: Send + 'static>(
+        &mut self,
+        question: impl FnOnce(&mut Kernel) -> T + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let mut kernel = self.kernel.take().context("the packet path was lost")?;
+        let work = move || {
+            let answer = question(&mut kernel);
+            (kernel, answer)
+        };
+        let (kernel, answer) = spawn_blocking(work).await.context("the packet path was lost")?;
+        self.kernel = Some(kernel);
+        Ok(answer)
+    }
+
+    fn learn<T>(
+        &self,
+        what: &str,
+        result: anyhow::Result<T>,
+        apply: impl FnOnce(&mut View, T),
+    ) {
+        let error = result.as_ref().err().map(|error| format!("{what}: {error:#}"));
+        if let Some(error) = error.as_ref().filter(|_| self.view.borrow().error != error) {
+            self.journal.warn(Kind::Datapath, error);
+        }
+        self.view.send_modify(|view| {
+            view.failures += u64::from(error.is_some());
+            view.error = error;
+            if let Ok(answer) = result {
+                apply(view, answer);
+            }
+        });
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+type Counted = (BTreeMap<BackendId, BackendCounters>, BTreeMap<String, u64>);
+
+fn read(kernel: &Kernel, ids: &[BackendId]) -> anyhow::Result<Counted> {
+    let counters = ids.iter().map(|id| Ok((*id, kernel.counters(id.0)?)));
+    Ok((counters.collect::<anyhow::Result<_>>()?, kernel.reasons()?))
+}
+
+/// The packet path carries IPv4.
+fn targets(snapshot: &Snapshot) -> Vec<Target> {
+    let live = snapshot.live().filter(|backend| backend.address.is_ipv4());
+    live.map(|backend| Target { id: backend.id.0, address: backend.address }).collect()
+}

@@ -1,0 +1,81 @@
+//! Which live backends to try for a connection, in order: pure but for the dice.
+
+use fastrand::Rng;
+
+use crate::backends::{Backend, Snapshot};
+
+/// Backends that one connection tries before it gives up.
+const ATTEMPTS: usize = 3;
+
+/// Two at random, the one with fewer open connections first, then others at random.
+pub fn candidates(
+    snapshot: &Snapshot,
+    open: impl Fn(&Backend) -> u64,
+    dice: &mut Rng,
+) -> Vec<Backend> {
+    let mut order: Vec<Backend> = snapshot.live().copied().collect();
+    dice.shuffle(&mut order);
+    if let [first, second, ..] = order.as_mut_slice()
+        && open(second) < open(first)
+    {
+        std::mem::swap(first, second);
+    }
+    order.truncate(ATTEMPTS);
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, net::SocketAddr};
+
+    use proptest::prelude::*;
+    use proxy_common::backend::BackendId;
+
+    use super::*;
+    use crate::status::BackendState;
+
+    fn snapshot(states: &[BackendState]) -> Snapshot {
+        let backend = |(id, state): (u16, &BackendState)| Backend {
+            id: BackendId(id),
+            address: SocketAddr::from(([10, 0, 0, 1], id + 1)),
+            state: *state,
+            resolved: true,
+        };
+        Snapshot { generation: 1, backends: (0..).zip(states).map(backend).collect() }
+    }
+
+    fn state() -> impl Strategy<Value = BackendState> {
+        use BackendState::{Down, Draining, Live, Probing};
+        prop_oneof![Just(Probing), Just(Live), Just(Draining), Just(Down)]
+    }
+
+    proptest! {
+        #[test]
+        fn only_live_backends_are_tried_each_once_and_never_the_busiest_first(
+            states in prop::collection::vec(state(), 0..8),
+            open in prop::collection::vec(0..5u64, 8),
+            seed: u64,
+        ) {
+            let snapshot = snapshot(&states);
+            let load = |backend: &Backend| open[usize::from(backend.id.0)];
+            let order = candidates(&snapshot, load, &mut Rng::with_seed(seed));
+            let live = snapshot.live().count();
+            prop_assert_eq!(order.len(), live.min(ATTEMPTS));
+            prop_assert!(order.iter().all(|backend| backend.state == BackendState::Live));
+            let ids: BTreeSet<_> = order.iter().map(|backend| backend.id).collect();
+            prop_assert_eq!(ids.len(), order.len());
+            if let [first, second, ..] = order.as_slice() {
+                prop_assert!(load(first) <= load(second));
+            }
+        }
+    }
+
+    #[test]
+    fn every_live_backend_has_its_turn() {
+        let snapshot = snapshot(&[BackendState::Live; 4]);
+        let mut dice = Rng::with_seed(1);
+        let firsts: BTreeSet<_> =
+            (0..200).map(|_| candidates(&snapshot, |_| 0, &mut dice)[0].id).collect();
+        assert_eq!(firsts.len(), 4);
+    }
+}

@@ -1,10 +1,20 @@
 //! The enigate agent as a library, so that the lab and the tests run the very same thing.
 
+mod admin;
+pub mod agent;
 pub mod backends;
+pub mod cli;
+pub mod client;
 pub mod config;
-pub mod control;
+mod control;
 pub mod datapath;
 pub mod discovery;
+pub mod doctor;
 pub mod health;
 pub mod journal;
+mod lifecycle;
+pub mod logging;
+mod metrics;
+mod report;
 pub mod status;
+pub mod table;

@@ -1,1 +1,108 @@
-fn main() {}
+//! The binary: parse, validate, run. Exit codes: 0 for a clean end, 2 for what is wrong with the
+//! input or with this host at the start, 1 for what fails later.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser as _};
+use proxy_user::{
+    agent::{self, Failure},
+    cli::{Cli, Command, Given},
+    client,
+    config::BindAddress,
+    doctor::{self, Level},
+    logging, table,
+};
+
+const CLEAR: &str = "\x1b[H\x1b[2J";
+const REPAINT: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(2, &anyhow::anyhow!(error)),
+    };
+    match runtime.block_on(execute(cli.command)) {
+        Ok(code) => code,
+        Err(Failure::Start(error)) => fail(2, &error),
+        Err(Failure::Later(error)) => fail(1, &error),
+    }
+}
+
+async fn execute(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(given) => run(*given).await.map(|()| ExitCode::SUCCESS),
+        Command::Check { given, json } => check(*given, json).await.map_err(Failure::Start),
+        Command::Status { agent, json, watch } => {
+            show_status(agent.admin, json, watch).await.map_err(Failure::Later)
+        }
+        Command::Backends { agent } => show_backends(agent.admin).await.map_err(Failure::Later),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "enigate", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn run(given: Given) -> Result<(), Failure> {
+    let config = given.config().map_err(|refusal| Failure::Start(refusal.into()))?;
+    logging::start(&config.log).map_err(Failure::Start)?;
+    agent::run(config).await
+}
+
+async fn check(given: Given, json: bool) -> anyhow::Result<ExitCode> {
+    let findings = doctor::examine(&given.config()?).await;
+    let text = match json {
+        true => serde_json::to_string_pretty(&findings)? + "\n",
+        false => findings.iter().map(|finding| format!("{finding}\n")).collect(),
+    };
+    say(&text)?;
+    let failed = findings.iter().any(|finding| finding.level == Level::Fail);
+    Ok(if failed { ExitCode::from(2) } else { ExitCode::SUCCESS })
+}
+
+async fn show_status(admin: BindAddress, json: bool, watch: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        say(&(client::text(admin.get()).await? + "\n"))?;
+    } else if watch {
+        tokio::select! {
+            ended = repaint(admin) => ended?,
+            ended = tokio::signal::ctrl_c() => ended.context("cannot listen for signals")?,
+        }
+    } else {
+        say(&table::status(&client::status(admin.get()).await?))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An agent that restarts is shown again as soon as it answers.
+async fn repaint(admin: BindAddress) -> anyhow::Result<()> {
+    loop {
+        let text = match client::status(admin.get()).await {
+            Ok(status) => table::status(&status),
+            Err(error) => format!("{error:#}\n"),
+        };
+        say(&format!("{CLEAR}{text}"))?;
+        tokio::time::sleep(REPAINT).await;
+    }
+}
+
+async fn show_backends(admin: BindAddress) -> anyhow::Result<ExitCode> {
+    say(&table::backends(&client::status(admin.get()).await?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("standard output")
+}
+
+fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    eprintln!("enigate: {error:#}");
+    ExitCode::from(code)
+}

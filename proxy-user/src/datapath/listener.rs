@@ -1,6 +1,13 @@
 //! Accepts what the packet path leaves to the host's stack: everything where there is none.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -60,7 +67,7 @@ impl Bound {
 impl Listener {
     /// Until `stop`; then nothing is listened on any more.
     pub async fn accept_until(mut self, stop: impl Future<Output = ()>) -> Leftover {
-        let mut stop = std::pin::pin!(stop);
+        let mut stop = pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
@@ -69,9 +76,17 @@ impl Listener {
                     Err(error) => self.pause(&error).await,
                 },
                 Some(_ended) = self.connections.join_next() => {}
+                Ok(()) = self.carrier.snapshots.changed() => self.forget_the_gone(),
             }
         }
         Leftover { connections: self.connections, tally: self.carrier.tally }
+    }
+
+    fn forget_the_gone(&mut self) {
+        let snapshot = self.carrier.snapshots.borrow_and_update().clone();
+        self.carrier.tally.keep_only(|address| {
+            snapshot.backends.iter().any(|backend| backend.address == *address)
+        });
     }
 
     fn take(&mut self, client: TcpStream) {
@@ -80,7 +95,7 @@ impl Listener {
             self.journal.note(Kind::Datapath, "the listener accepts connections again");
         }
         let carrier = self.carrier.clone();
-        carrier.tally.accepted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        carrier.tally.accepted.fetch_add(1, Relaxed);
         self.connections.spawn(async move { carrier.carry(client).await });
     }
 

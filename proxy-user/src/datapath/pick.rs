@@ -28,7 +28,7 @@ pub fn candidates(
 mod tests {
     use std::{collections::BTreeSet, net::SocketAddr};
 
-    use proptest::prelude::*;
+    use proptest::prelude::{Just, Strategy, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use proxy_common::backend::BackendId;
 
     use super::*;

@@ -1,0 +1,69 @@
+//! The admin endpoint: health for the load balancer, metrics, and status for programs and people.
+//! It looks at no Host header, since health checks send the load balancer's address.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use crate::{config::Refusal, metrics, report::Report};
+
+const PAGE: &str = include_str!("admin/page.html");
+const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JSON: &str = "application/json";
+
+pub struct Admin(TcpListener);
+
+impl Admin {
+    pub async fn bind(address: SocketAddr) -> Result<Self, Refusal> {
+        TcpListener::bind(address).await.map(Self).map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::AddrInUse => "; stop what listens there or give another --admin",
+                _ => "",
+            };
+            Refusal::new("admin", address, format!("cannot be bound: {error}{advice}"))
+        })
+    }
+
+    pub async fn serve(self, report: Report) -> io::Result<()> {
+        axum::serve(self.0, router(report)).await
+    }
+}
+
+fn router(report: Report) -> Router {
+    Router::new()
+        .route("/", get(|| async { Html(PAGE) }))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .with_state(Arc::new(report))
+}
+
+async fn readyz(State(report): State<Arc<Report>>) -> Response {
+    match report.unready() {
+        None => "ok\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n").into_response(),
+    }
+}
+
+async fn metrics(State(report): State<Arc<Report>>) -> Response {
+    answer(PROMETHEUS, metrics::render(report.status(), report.journal.counts()))
+}
+
+async fn status(State(report): State<Arc<Report>>) -> Response {
+    answer(JSON, serde_json::to_string_pretty(&report.status()))
+}
+
+fn answer<E: std::error::Error>(kind: &'static str, body: Result<String, E>) -> Response {
+    match body {
+        Ok(body) => ([(CONTENT_TYPE, kind)], body).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}

@@ -1,0 +1,168 @@
+//! The agent's state as `/status` says it, put together from what each part publishes.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::{
+    backends::{Backend, Snapshot},
+    config::Endpoint,
+    control::ProbeBook,
+    datapath::{
+        flows::View,
+        kernel::BackendCounters,
+        tally::{Tally, Traffic},
+    },
+    discovery::Knowledge,
+    journal::Journal,
+    lifecycle::Phase,
+    status::{BackendStatus, DatapathStatus, DnsStatus, Status},
+};
+
+#[derive(Clone)]
+pub struct Report {
+    pub endpoint: Endpoint,
+    pub listen: SocketAddr,
+    pub started_at: Timestamp,
+    pub resolvers: Vec<SocketAddr>,
+    pub datapath: DatapathFacts,
+    pub phase: watch::Receiver<Phase>,
+    pub knowledge: watch::Receiver<Knowledge>,
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub probes: watch::Receiver<ProbeBook>,
+    pub tally: Arc<Tally>,
+    pub journal: Journal,
+}
+
+/// What does not change while the agent runs, and where to read what does.
+#[derive(Clone)]
+pub struct DatapathFacts {
+    pub name: &'static str,
+    pub reason: String,
+    pub packet: Option<PacketFacts>,
+}
+
+#[derive(Clone)]
+pub struct PacketFacts {
+    pub hook: &'static str,
+    pub interface: String,
+    pub view: watch::Receiver<View>,
+}
+
+impl Report {
+    /// Why new connections should not be sent here; `None` if they should.
+    pub fn unready(&self) -> Option<String> {
+        if *self.phase.borrow() == Phase::Draining {
+            return Some("draining".into());
+        }
+        let snapshot = self.snapshots.borrow();
+        if snapshot.live().next().is_none() {
+            return Some(self.why_nothing_lives(&snapshot));
+        }
+        let packet = self.datapath.packet.as_ref()?;
+        let view = packet.view.borrow();
+        view.in_force.is_none().then(|| {
+            let error = view.error.as_deref().unwrap_or("not yet done");
+            format!("no backend is in force on the packet path: {error}")
+        })
+    }
+
+    fn why_nothing_lives(&self, snapshot: &Snapshot) -> String {
+        let knowledge = self.knowledge.borrow();
+        match (&knowledge.error, snapshot.backends.len()) {
+            (Some(error), 0) => format!("no backend is known: {error}"),
+            (None, 0) => "no backend is known yet".into(),
+            (_, known) => format!("none of {known} backends is live"),
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        let unready = self.unready();
+        let view = self.view();
+        let snapshot = self.snapshots.borrow().clone();
+        let backends = snapshot.backends.iter().map(|known| self.backend(known, &view)).collect();
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            endpoint: self.endpoint.to_string(),
+            listen: self.listen,
+            started_at: self.started_at,
+            ready: unready.is_none(),
+            reason: unready.or_else(|| view.error.clone()),
+            datapath: self.datapath(&view),
+            dns: self.dns(),
+            generation: snapshot.generation,
+            backends,
+            listener: self.tally.status(),
+            reasons: view.reasons,
+            events: self.journal.events(),
+        }
+    }
+
+    fn view(&self) -> View {
+        let packet = self.datapath.packet.as_ref();
+        packet.map(|packet| packet.view.borrow().clone()).unwrap_or_default()
+    }
+
+    fn datapath(&self, view: &View) -> DatapathStatus {
+        let packet = self.datapath.packet.as_ref();
+        DatapathStatus {
+            name: self.datapath.name.into(),
+            reason: self.datapath.reason.clone(),
+            hook: packet.map(|packet| packet.hook.into()),
+            interface: packet.map(|packet| packet.interface.clone()),
+            flow_entries: view.entries,
+            flow_capacity: view.capacity,
+        }
+    }
+
+    fn dns(&self) -> DnsStatus {
+        let knowledge = self.knowledge.borrow();
+        let answer = knowledge.answer.as_ref();
+        let until = |at: Instant| at.saturating_duration_since(Instant::now()).as_millis();
+        DnsStatus {
+            resolvers: self.resolvers.iter().map(ToString::to_string).collect(),
+            addresses: answer.iter().flat_map(|answer| answer.addresses.iter().copied()).collect(),
+            ttl_seconds: answer.map(|answer| answer.ttl.as_secs()),
+            next_in_ms: knowledge.next_at.map(|at| u64::try_from(until(at)).unwrap_or(u64::MAX)),
+            answers: knowledge.answers,
+            failures: knowledge.failures,
+            last_error: knowledge.error.as_ref().map(ToString::to_string),
+        }
+    }
+
+    fn backend(&self, backend: &Backend, view: &View) -> BackendStatus {
+        let probe = self.probes.borrow().get(&backend.address).cloned().unwrap_or_default();
+        let packets = view.counters.get(&backend.id).copied().unwrap_or_default();
+        let relayed = self.tally.traffic(backend.address);
+        let counters = add(packets, &relayed);
+        BackendStatus {
+            id: backend.id.0,
+            address: backend.address,
+            state: backend.state,
+            resolved: backend.resolved,
+            probe,
+            open: counters.open,
+            opened: counters.opened,
+            bytes_to_backend: counters.bytes_to_backend,
+            bytes_to_client: counters.bytes_to_client,
+            packets_to_backend: counters.packets_to_backend,
+            packets_to_client: counters.packets_to_client,
+        }
+    }
+}
+
+/// A backend has connections on the packet path and, where that left some over, on the relay.
+fn add(packets: BackendCounters, relayed: &Traffic) -> BackendCounters {
+    BackendCounters {
+        open: packets.open + relayed.open.load(Relaxed),
+        opened: packets.opened + relayed.opened.load(Relaxed),
+        bytes_to_backend: packets.bytes_to_backend + relayed.to_backend.load(Relaxed),
+        bytes_to_client: packets.bytes_to_client + relayed.to_client.load(Relaxed),
+        ..packets
+    }
+}

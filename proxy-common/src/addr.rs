@@ -14,6 +14,12 @@ use core::{
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Addr([u32; 4]);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4 = 0,
+    V6 = 1,
+}
+
 const V4_MAPPED: u32 = 0xffff_u32.to_be();
 
 impl Addr {
@@ -31,8 +37,21 @@ impl Addr {
         self.0[3]
     }
 
-    pub const fn is_v4(self) -> bool {
-        self.0[0] == 0 && self.0[1] == 0 && self.0[2] == V4_MAPPED
+    /// `words`: the sixteen bytes of an IPv6 header's address field, as loaded from memory.
+    #[inline(always)]
+    pub const fn from_v6_words(words: [u32; 4]) -> Self {
+        Self(words)
+    }
+
+    /// The sixteen bytes of the IPv6 address, as they lie in memory.
+    #[inline(always)]
+    pub const fn v6_words(self) -> [u32; 4] {
+        self.0
+    }
+
+    pub const fn family(self) -> Family {
+        let is_v4 = self.0[0] == 0 && self.0[1] == 0 && self.0[2] == V4_MAPPED;
+        if is_v4 { Family::V4 } else { Family::V6 }
     }
 }
 
@@ -138,7 +157,7 @@ mod tests {
     #[test]
     fn an_ipv4_address_is_held_mapped_and_in_network_byte_order() {
         let address = Addr::from(Ipv4Addr::new(10, 0, 21, 17));
-        assert!(address.is_v4());
+        assert_eq!(address.family(), Family::V4);
         assert_eq!(address.v4_word().to_ne_bytes(), [10, 0, 21, 17]);
         assert_eq!(Port::new(443).word().to_ne_bytes(), [0x01, 0xbb]);
     }

@@ -22,6 +22,15 @@ impl Change {
         Self(self.0 + (!old) as u64 + new as u64)
     }
 
+    #[inline(always)]
+    #[must_use]
+    pub const fn words(self, old: [u32; 4], new: [u32; 4]) -> Self {
+        self.word32(old[0], new[0])
+            .word32(old[1], new[1])
+            .word32(old[2], new[2])
+            .word32(old[3], new[3])
+    }
+
     /// As the kernel's `__wsum`, which `bpf_l4_csum_replace` takes.
     #[inline(always)]
     pub const fn wsum(self) -> u32 {

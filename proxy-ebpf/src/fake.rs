@@ -5,7 +5,7 @@ extern crate std;
 
 use core::{
     cell::{Cell, RefCell},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::{Deref, DerefMut},
 };
 use std::{collections::HashMap, rc::Rc, vec, vec::Vec};
@@ -13,7 +13,7 @@ use std::{collections::HashMap, rc::Rc, vec, vec::Vec};
 use proxy_common::{
     addr::{Addr, Port},
     backend::{Backend, BackendId, BackendSet},
-    config::{Config, PortRange},
+    config::{Config, LocalId, PortRange},
     flow::{Direction, Flow, FlowKey},
     reason::Reason,
     stamp::Stamp,
@@ -26,13 +26,19 @@ use crate::{
     parse::Flags,
 };
 
-pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 20);
-pub const PROXY: Ipv4Addr = Ipv4Addr::new(10, 0, 10, 10);
+pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 20));
+pub const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 10, 10));
+pub const CLIENT6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x20));
+pub const PROXY6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0x10, 0, 0, 0, 0x10));
 pub const LISTEN: u16 = 443;
 pub const IFINDEX: u32 = 7;
 
-pub const fn eni(id: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 0, 21, id)
+pub const fn eni(id: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 21, id))
+}
+
+pub const fn eni6(id: u8) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0x21, 0, 0, 0, id as u16))
 }
 
 pub struct FakeEnvironment {
@@ -48,7 +54,7 @@ pub struct FakeEnvironment {
 }
 
 impl FakeEnvironment {
-    /// With ENIs 10.0.21.1 to 10.0.21.`enis`, numbered alike.
+    /// A host of both families, with `enis` ENIs in each: 1 and so on, and 101 and so on.
     pub fn with_enis(enis: u8) -> Self {
         let mut config = Config {
             ifindex: IFINDEX,
@@ -57,7 +63,8 @@ impl FakeEnvironment {
             ..Config::default()
         };
         config.locals[0] = PROXY.into();
-        let set = BackendSet::new(1, (1..=enis).map(backend));
+        config.locals[1] = PROXY6.into();
+        let set = BackendSet::new(1, both(1..=enis));
         Self {
             config: Some(config),
             set,
@@ -81,7 +88,20 @@ impl FakeEnvironment {
 }
 
 pub fn backend(id: u8) -> Backend {
-    Backend { address: eni(id).into(), port: Port::new(443), id: BackendId(id.into()) }
+    at(eni(id), id)
+}
+
+pub fn backend6(id: u8) -> Backend {
+    at(eni6(id), id)
+}
+
+/// Each ENI in both families.
+pub fn both(enis: impl IntoIterator<Item = u8>) -> impl Iterator<Item = Backend> {
+    enis.into_iter().flat_map(|id| [backend(id), backend6(100 + id)])
+}
+
+fn at(address: IpAddr, id: u8) -> Backend {
+    Backend { address: address.into(), port: Port::new(443), id: BackendId(id.into()) }
 }
 
 /// A copy of an entry that is written back when it is let go.
@@ -219,61 +239,112 @@ impl Packet for FakePacket {
     }
 }
 
-/// A TCP segment to be built into a frame.
+/// A TCP segment to be built into a frame; both ends are of one family.
 #[derive(Clone, Debug)]
 pub struct Tcp {
-    pub source: (Ipv4Addr, u16),
-    pub destination: (Ipv4Addr, u16),
+    pub source: End,
+    pub destination: End,
     pub flags: u8,
     pub sequence: u32,
     pub acknowledgement: u32,
     pub payload: Vec<u8>,
 }
 
+pub type End = (IpAddr, u16);
+
+const ETHERNET: usize = 14;
+
 impl Tcp {
-    pub fn new(source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16), flags: u8) -> Self {
+    pub fn new(source: End, destination: End, flags: u8) -> Self {
         Self { source, destination, flags, sequence: 100, acknowledgement: 0, payload: vec![] }
     }
 
     pub fn frame(&self) -> FakePacket {
-        let total = 40 + self.payload.len();
-        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-        bytes.extend([0x45, 0]);
-        bytes.extend((total as u16).to_be_bytes());
-        bytes.extend([0x12, 0x34, 0x40, 0, 64, 6, 0, 0]);
-        bytes.extend(self.source.0.octets());
-        bytes.extend(self.destination.0.octets());
-        bytes.extend(self.source.1.to_be_bytes());
-        bytes.extend(self.destination.1.to_be_bytes());
-        bytes.extend(self.sequence.to_be_bytes());
-        bytes.extend(self.acknowledgement.to_be_bytes());
-        bytes.extend([0x50, self.flags, 0x10, 0, 0, 0, 0, 0]);
-        bytes.extend(&self.payload);
-        let ip_check = internet_checksum(&bytes[14..34]).to_ne_bytes();
-        bytes[24..26].copy_from_slice(&ip_check);
-        let tcp_check = tcp_checksum(&bytes).to_ne_bytes();
-        bytes[50..52].copy_from_slice(&tcp_check);
+        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        match (self.source.0, self.destination.0) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                bytes.extend([8, 0]);
+                bytes.extend(self.header_v4(source, destination));
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+                bytes.extend((self.segment().len() as u16).to_be_bytes());
+                bytes.extend([6, 64]);
+                bytes.extend(source.octets());
+                bytes.extend(destination.octets());
+            }
+            mixed => panic!("one segment, two families: {mixed:?}"),
+        }
+        bytes.extend(self.segment());
+        let check = tcp_checksum(&bytes).to_ne_bytes();
+        let at = tcp_offset(&bytes) + 16;
+        bytes[at..at + 2].copy_from_slice(&check);
         FakePacket::from_bytes(&bytes)
+    }
+
+    fn header_v4(&self, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
+        let mut header = vec![0x45, 0];
+        header.extend((20 + self.segment().len() as u16).to_be_bytes());
+        header.extend([0x12, 0x34, 0x40, 0, 64, 6, 0, 0]);
+        header.extend(source.octets());
+        header.extend(destination.octets());
+        let check = internet_checksum(&header).to_ne_bytes();
+        header[10..12].copy_from_slice(&check);
+        header
+    }
+
+    /// Without its checksum.
+    fn segment(&self) -> Vec<u8> {
+        let mut segment = vec![];
+        segment.extend(self.source.1.to_be_bytes());
+        segment.extend(self.destination.1.to_be_bytes());
+        segment.extend(self.sequence.to_be_bytes());
+        segment.extend(self.acknowledgement.to_be_bytes());
+        segment.extend([0x50, self.flags, 0x10, 0, 0, 0, 0, 0]);
+        segment.extend(&self.payload);
+        segment
     }
 }
 
 /// The addresses and ports of a frame.
-pub fn ends(frame: &FakePacket) -> [(Ipv4Addr, u16); 2] {
+pub fn ends(frame: &FakePacket) -> [End; 2] {
     let bytes = frame.bytes();
-    let address = |at: usize| Ipv4Addr::new(bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]);
+    let (source, destination) = addresses(&bytes);
+    let at = tcp_offset(&bytes);
     let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
-    [(address(26), port(34)), (address(30), port(36))]
+    [(source, port(at)), (destination, port(at + 2))]
 }
 
-/// Both checksums are right: summed with the field in place, an area gives zero.
+/// All checksums are right: summed with the field in place, an area gives zero.
 pub fn checksums_verify(frame: &FakePacket) -> bool {
     let bytes = frame.bytes();
-    internet_checksum(&bytes[14..34]) == 0 && tcp_checksum(&bytes) == 0
+    let header_verifies = is_v6(&bytes) || internet_checksum(&bytes[14..34]) == 0;
+    header_verifies && tcp_checksum(&bytes) == 0
+}
+
+fn is_v6(frame: &[u8]) -> bool {
+    frame[12..14] == [0x86, 0xdd]
+}
+
+pub fn tcp_offset(frame: &[u8]) -> usize {
+    ETHERNET + if is_v6(frame) { 40 } else { 20 }
+}
+
+fn addresses(frame: &[u8]) -> (IpAddr, IpAddr) {
+    fn part<const N: usize>(frame: &[u8], at: usize) -> [u8; N] {
+        frame[at..at + N].try_into().expect("N bytes")
+    }
+    if is_v6(frame) {
+        (part::<16>(frame, 22).into(), part::<16>(frame, 38).into())
+    } else {
+        (part::<4>(frame, 26).into(), part::<4>(frame, 30).into())
+    }
 }
 
 fn tcp_checksum(frame: &[u8]) -> u16 {
-    let segment = &frame[34..];
-    let mut area = frame[26..34].to_vec();
+    let segment = &frame[tcp_offset(frame)..];
+    let addresses = if is_v6(frame) { &frame[22..54] } else { &frame[26..34] };
+    let mut area = addresses.to_vec();
     area.extend([0, 6]);
     area.extend((segment.len() as u16).to_be_bytes());
     area.extend(segment);
@@ -292,12 +363,12 @@ pub fn internet_checksum(area: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-pub fn key(remote: (Ipv4Addr, u16), local_port: u16) -> FlowKey {
+pub fn key(remote: End, local_port: u16) -> FlowKey {
     FlowKey {
         remote: Addr::from(remote.0),
         remote_port: Port::new(remote.1),
         local_port: Port::new(local_port),
-        local: proxy_common::config::LocalId(0),
+        local: LocalId(u16::from(remote.0.is_ipv6())),
         padding: 0,
     }
 }
@@ -305,29 +376,50 @@ pub fn key(remote: (Ipv4Addr, u16), local_port: u16) -> FlowKey {
 /// Frames for the open connection of `client_port` that are not forwarded, and why; one that is
 /// dropped or passed on is the frame that came.
 pub fn not_forwarded(client_port: u16) -> Vec<(&'static str, Vec<u8>, Reason)> {
-    type Change = fn(&mut Vec<u8>);
-    let rows: [(&str, Change, Reason); 15] = [
-        ("ARP", |f| f[13] = 6, Reason::NotTcp),
-        ("UDP", |f| f[23] = 17, Reason::NotTcp),
-        ("IP version 6 in an IPv4 frame", |f| f[14] = 0x65, Reason::NotTcp),
-        ("for another address", |f| f[33] ^= 1, Reason::NotOurs),
-        ("for another port", |f| f[37] ^= 1, Reason::OtherPort),
-        ("from another port", |f| f[35] ^= 1, Reason::UnknownFlow),
-        ("IP options", |f| f[14] = 0x46, Reason::IpOptions),
-        ("IP header too short", |f| f[14] = 0x44, Reason::Malformed),
-        ("first fragment", |f| f[20] |= 0x20, Reason::Fragment),
-        ("later fragment", |f| f[21] = 1, Reason::Fragment),
-        ("shorter than it says", |f| f[17] += 1, Reason::Malformed),
-        ("no room for a TCP header", |f| f[17] = 39, Reason::Malformed),
-        ("TCP header too short", |f| f[46] = 0x40, Reason::Malformed),
-        ("cut off inside the TCP header", |f| f.truncate(50), Reason::Malformed),
-        ("at the end of its life", |f| f[22] = 1, Reason::TtlExpired),
-    ];
-    let good = Tcp::new((CLIENT, client_port), (PROXY, LISTEN), Flags::ACK).frame().bytes();
-    let row = |(description, change, reason): (_, Change, _)| {
-        let mut frame = good.clone();
-        change(&mut frame);
-        (description, frame, reason)
+    let v4 = Tcp::new((CLIENT, client_port), (PROXY, LISTEN), Flags::ACK).frame().bytes();
+    let v6 = Tcp::new((CLIENT6, client_port), (PROXY6, LISTEN), Flags::ACK).frame().bytes();
+    let spoil = |good: &[u8], rows: &[Row]| -> Vec<_> {
+        let spoilt = |(description, change, reason): &Row| {
+            let mut frame = good.to_vec();
+            change(&mut frame);
+            (*description, frame, *reason)
+        };
+        rows.iter().map(spoilt).collect()
     };
-    rows.into_iter().map(row).collect()
+    [spoil(&v4, &ROWS_V4), spoil(&v6, &ROWS_V6)].concat()
 }
+
+type Row = (&'static str, fn(&mut Vec<u8>), Reason);
+
+const ROWS_V4: [Row; 15] = [
+    ("ARP", |f| f[13] = 6, Reason::NotTcp),
+    ("UDP", |f| f[23] = 17, Reason::NotTcp),
+    ("IP version 6 in an IPv4 frame", |f| f[14] = 0x65, Reason::NotTcp),
+    ("for another address", |f| f[33] ^= 1, Reason::NotOurs),
+    ("for another port", |f| f[37] ^= 1, Reason::OtherPort),
+    ("from another port", |f| f[35] ^= 1, Reason::UnknownFlow),
+    ("IP options", |f| f[14] = 0x46, Reason::IpOptions),
+    ("IP header too short", |f| f[14] = 0x44, Reason::Malformed),
+    ("first fragment", |f| f[20] |= 0x20, Reason::Fragment),
+    ("later fragment", |f| f[21] = 1, Reason::Fragment),
+    ("shorter than it says", |f| f[17] += 1, Reason::Malformed),
+    ("no room for a TCP header", |f| f[17] = 39, Reason::Malformed),
+    ("TCP header too short", |f| f[46] = 0x40, Reason::Malformed),
+    ("cut off inside the TCP header", |f| f.truncate(50), Reason::Malformed),
+    ("at the end of its life", |f| f[22] = 1, Reason::TtlExpired),
+];
+
+const ROWS_V6: [Row; 12] = [
+    ("IPv6: ICMPv6", |f| f[20] = 58, Reason::NotTcp),
+    ("IPv6: version 4 in an IPv6 frame", |f| f[14] = 0x45, Reason::NotTcp),
+    ("IPv6: for another address", |f| f[53] ^= 1, Reason::NotOurs),
+    ("IPv6: for another port", |f| f[57] ^= 1, Reason::OtherPort),
+    ("IPv6: from another port", |f| f[55] ^= 1, Reason::UnknownFlow),
+    ("IPv6: hop-by-hop options", |f| f[20] = 0, Reason::IpOptions),
+    ("IPv6: destination options", |f| f[20] = 60, Reason::IpOptions),
+    ("IPv6: fragment", |f| f[20] = 44, Reason::Fragment),
+    ("IPv6: shorter than it says", |f| f[19] += 1, Reason::Malformed),
+    ("IPv6: no room for a TCP header", |f| f[19] = 19, Reason::Malformed),
+    ("IPv6: cut off inside the TCP header", |f| f.truncate(70), Reason::Malformed),
+    ("IPv6: at the end of its life", |f| f[21] = 1, Reason::TtlExpired),
+];

@@ -79,7 +79,7 @@ fn over<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> Opti
     let answer = environment.flow(&twin).map_or(Half::Reset, |twin| twin.half);
     let unanswered = match Life::of(flow.half, answer) {
         Life::Closed => None,
-        Life::Opening if answer == Half::Opening && moves_on(flow, environment) => {
+        Life::Opening if answer == Half::Opening && moves_on(flow, segment, environment) => {
             environment.count_closed(flow.backend);
             Some(flow.backend)
         }
@@ -92,9 +92,10 @@ fn over<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> Opti
 
 /// The backend had its time to answer, and there is another one.
 #[inline(always)]
-fn moves_on<E: Environment>(flow: &Flow, environment: &E) -> bool {
+fn moves_on<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> bool {
     let Some(set) = environment.backends() else { return false };
-    let another = set.len > 1 || (set.len == 1 && set.backends[0].id != flow.backend);
+    let choices = set.of(segment.family);
+    let another = choices.len > 1 || (choices.len == 1 && choices.backends[0].id != flow.backend);
     another && environment.now().since(flow.seen) >= SYN_UNANSWERED
 }
 

@@ -1,23 +1,25 @@
 //! From a frame to the TCP segment in it, if it is one that concerns us.
 
-use core::mem::{offset_of, size_of};
+mod ip;
 
-use network_types::{eth::EtherType, ip::IpProto};
+use core::mem::offset_of;
+
 use proxy_common::{
-    addr::{Addr, Port},
+    addr::{Addr, Family, Port},
     config::{Config, LocalId},
     flow::FlowKey,
     reason::Reason,
 };
 
+pub use self::ip::{Ip, Ipv4, Ipv6};
 use crate::packet::{Header, Packet};
 
-/// Ethernet, IPv4 without options and TCP, as they lie in a frame. Fields are as loaded from
-/// memory, in network byte order; words are aligned to two, since Ethernet's header has 14 bytes.
-#[repr(C, packed(2))]
-pub struct Frame {
+/// Ethernet, IP without options and TCP, as they lie in a frame. Fields are as loaded from memory,
+/// in network byte order; words are aligned to two, since Ethernet's header has 14 bytes.
+#[repr(C)]
+pub struct Frame<I> {
     pub ethernet: Ethernet,
-    pub ip: Ipv4,
+    pub ip: I,
     pub tcp: Tcp,
 }
 
@@ -26,21 +28,6 @@ pub struct Ethernet {
     pub destination: [u16; 3],
     pub source: [u16; 3],
     pub kind: u16,
-}
-
-/// RFC 791, section 3.1.
-#[repr(C, packed(2))]
-pub struct Ipv4 {
-    pub version_and_length: u8,
-    pub service: u8,
-    pub total_length: u16,
-    pub id: u16,
-    pub fragment: u16,
-    pub ttl: u8,
-    pub protocol: u8,
-    pub check: u16,
-    pub source: u32,
-    pub destination: u32,
 }
 
 /// RFC 9293, section 3.1.
@@ -57,34 +44,42 @@ pub struct Tcp {
     pub urgent: u16,
 }
 
-/// Ethernet and IPv4 alone, for frames that end before a TCP header would.
-#[repr(C, packed(2))]
-struct ShortFrame {
+/// Ethernet and IP alone, for frames that end before a TCP header would.
+#[repr(C)]
+struct ShortFrame<I> {
     ethernet: Ethernet,
-    ip: Ipv4,
+    ip: I,
 }
 
 #[allow(unsafe_code, reason = "the promise that `Header` asks for")]
 mod header {
+    use super::{Ethernet, Frame, Header, Ip, ShortFrame};
+
     // SAFETY: integers only, packed to two: no padding, any bytes are a value.
-    unsafe impl super::Header for super::Frame {}
+    unsafe impl Header for Ethernet {}
+    // SAFETY: of parts as above and of an even size, `Ip`s among them, so without padding.
+    unsafe impl<I: Ip> Header for Frame<I> {}
     // SAFETY: as above.
-    unsafe impl super::Header for super::ShortFrame {}
+    unsafe impl<I: Ip> Header for ShortFrame<I> {}
 }
 
-pub const FRAME_LEN: u32 = size_of::<Frame>() as u32;
-pub const TCP_CHECK_OFFSET: usize = offset_of!(Frame, tcp) + offset_of!(Tcp, check);
-const ETHERNET_LEN: u32 = size_of::<Ethernet>() as u32;
-const SMALLEST: u32 = FRAME_LEN - ETHERNET_LEN;
+impl<I> Frame<I> {
+    pub const LEN: u32 = size_of::<Self>() as u32;
+    pub const TCP_CHECK_OFFSET: usize = offset_of!(Self, tcp) + offset_of!(Tcp, check);
+}
 
-const VERSION_4: u8 = 4;
+const _: () = assert!(Frame::<Ipv4>::LEN == 54 && align_of::<Frame<Ipv4>>() == 2);
+const _: () = assert!(Frame::<Ipv6>::LEN == 74 && align_of::<Frame<Ipv6>>() == 2);
+
+/// Bytes that must lie in one piece for the headers of either family.
+pub const LONGEST_HEADERS: u32 = Frame::<Ipv6>::LEN;
+const ETHERNET_LEN: u32 = size_of::<Ethernet>() as u32;
 const WORDS_WITHOUT_OPTIONS: u8 = 5;
-/// More fragments, or an offset: everything but the reserved bit and "don't fragment".
-const FRAGMENT_MASK: u16 = 0x3fff_u16.to_be();
 
 /// A TCP segment for one of our addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
+    pub family: Family,
     pub source: Addr,
     pub source_port: Port,
     pub destination: Addr,
@@ -134,18 +129,32 @@ impl Segment {
 
 #[inline(always)]
 pub fn segment<P: Packet>(packet: &mut P, config: &Config) -> Result<Segment, Reason> {
-    let frame_len = packet.frame_len();
-    let Some(frame) = packet.head::<Frame>() else { return Err(too_short(packet, config)) };
+    let Some(ethernet) = packet.head::<Ethernet>() else { return Err(Reason::NotTcp) };
+    match ip::family(ethernet.kind) {
+        Some(Family::V4) => segment_over::<Ipv4, P>(packet, config),
+        Some(Family::V6) => segment_over::<Ipv6, P>(packet, config),
+        None => Err(Reason::NotTcp),
+    }
+}
+
+#[inline(always)]
+fn segment_over<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Result<Segment, Reason> {
+    let room = packet.frame_len().wrapping_sub(ETHERNET_LEN);
+    let Some(frame) = packet.head::<Frame<I>>() else {
+        return Err(too_short::<I, P>(packet, config));
+    };
     let (ip, tcp) = (&frame.ip, &frame.tcp);
-    let local = ours(&frame.ethernet, ip, config)?;
-    let bytes = well_formed(ip, frame_len)?;
-    if tcp.data_offset >> 4 < WORDS_WITHOUT_OPTIONS {
+    let local = ours(ip, config)?;
+    let bytes = ip.packet_len(room)?;
+    let smallest = Frame::<I>::LEN - ETHERNET_LEN;
+    if bytes < smallest || bytes > room || tcp.data_offset >> 4 < WORDS_WITHOUT_OPTIONS {
         return Err(Reason::Malformed);
     }
     Ok(Segment {
-        source: Addr::from_v4_word(ip.source),
+        family: I::FAMILY,
+        source: ip.source(),
         source_port: Port::from_word(tcp.source),
-        destination: Addr::from_v4_word(ip.destination),
+        destination: ip.destination(),
         destination_port: Port::from_word(tcp.destination),
         local,
         flags: Flags(tcp.flags),
@@ -156,41 +165,16 @@ pub fn segment<P: Packet>(packet: &mut P, config: &Config) -> Result<Segment, Re
 
 /// Is it TCP, and for us? Nobody else's packet is judged, let alone dropped.
 #[inline(always)]
-fn ours(ethernet: &Ethernet, ip: &Ipv4, config: &Config) -> Result<LocalId, Reason> {
-    let is_ipv4 = ethernet.kind == EtherType::Ipv4 as u16;
-    if !is_ipv4 || ip.version_and_length >> 4 != VERSION_4 || ip.protocol != IpProto::Tcp as u8 {
-        return Err(Reason::NotTcp);
-    }
-    config.local(Addr::from_v4_word(ip.destination)).ok_or(Reason::NotOurs)
-}
-
-/// The bytes of the IP packet, if it is one that can be translated.
-#[inline(always)]
-fn well_formed(ip: &Ipv4, frame_len: u32) -> Result<u32, Reason> {
-    let words = ip.version_and_length & 0x0f;
-    if words > WORDS_WITHOUT_OPTIONS {
-        return Err(Reason::IpOptions);
-    }
-    if ip.fragment & FRAGMENT_MASK != 0 {
-        return Err(Reason::Fragment);
-    }
-    let room = frame_len.wrapping_sub(ETHERNET_LEN);
-    // The kernel writes 0 into packets of more than 64 KiB that it has merged (BIG TCP).
-    let bytes = match u16::from_be(ip.total_length) {
-        0 => room,
-        total => u32::from(total),
-    };
-    if words < WORDS_WITHOUT_OPTIONS || bytes < SMALLEST || bytes > room {
-        return Err(Reason::Malformed);
-    }
-    Ok(bytes)
+fn ours<I: Ip>(ip: &I, config: &Config) -> Result<LocalId, Reason> {
+    let Some(local) = config.local(ip.destination()) else { return Err(Reason::NotOurs) };
+    ip.carries_tcp().map(|()| local)
 }
 
 /// A frame too short for TCP is no TCP, or a broken one.
 #[inline(always)]
-fn too_short<P: Packet>(packet: &mut P, config: &Config) -> Reason {
-    let Some(frame) = packet.head::<ShortFrame>() else { return Reason::NotTcp };
-    match ours(&frame.ethernet, &frame.ip, config) {
+fn too_short<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Reason {
+    let Some(frame) = packet.head::<ShortFrame<I>>() else { return Reason::NotTcp };
+    match ours(&frame.ip, config) {
         Ok(_) => Reason::Malformed,
         Err(reason) => reason,
     }

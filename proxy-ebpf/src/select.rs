@@ -2,7 +2,7 @@
 
 use proxy_common::{
     addr::{Addr, Port},
-    backend::{Backend, BackendId, BackendSet, MAX_BACKENDS},
+    backend::{Backend, BackendId, Choices, MAX_BACKENDS},
     config::Config,
     flow::{Direction, Flow, FlowKey, Half, Life},
     reason::Reason,
@@ -29,7 +29,8 @@ pub fn open<E: Environment>(
     not: Option<BackendId>,
 ) -> Result<Translation, Reason> {
     let set = environment.backends().ok_or(Reason::NotConfigured)?;
-    let backend = choose(set, environment, not).ok_or(Reason::NoBackend)?;
+    let choices = set.of(segment.family);
+    let backend = choose(choices, environment, not).ok_or(Reason::NoBackend)?;
     let own_port = claim(segment, &backend, config, environment)?;
     let to_backend = Flow {
         peer: backend.address,
@@ -52,23 +53,23 @@ pub fn open<E: Environment>(
 /// Two at random, and of these the one with fewer open connections.
 #[inline(always)]
 fn choose<E: Environment>(
-    set: &BackendSet,
+    choices: &Choices,
     environment: &E,
     not: Option<BackendId>,
 ) -> Option<Backend> {
-    let len = set.len.min(MAX_BACKENDS as u32);
+    let len = choices.len.min(MAX_BACKENDS as u32);
     if len == 0 {
         return None;
     }
     let chance = environment.random();
     let first_index = scale(chance, len);
-    let first = at(set, first_index)?;
+    let first = at(choices, first_index)?;
     if len == 1 {
         return Some(first);
     }
     // One of the others, each as likely as the next.
     let among_others = scale(chance >> 16, len - 1);
-    let second = at(set, among_others + u32::from(among_others >= first_index))?;
+    let second = at(choices, among_others + u32::from(among_others >= first_index))?;
     let prefer_second = if Some(first.id) == not {
         true
     } else if Some(second.id) == not {
@@ -87,8 +88,8 @@ const fn scale(chance: u32, len: u32) -> u32 {
 }
 
 #[inline(always)]
-fn at(set: &BackendSet, index: u32) -> Option<Backend> {
-    set.backends.get(index as usize).copied()
+fn at(choices: &Choices, index: u32) -> Option<Backend> {
+    choices.backends.get(index as usize).copied()
 }
 
 /// Claims a source port by inserting the entry of the answers; the client's own where it is free.

@@ -2,7 +2,12 @@
 
 extern crate std;
 
-use std::{collections::HashSet, format, net::Ipv4Addr, vec, vec::Vec};
+use std::{
+    collections::HashSet,
+    format,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    vec,
+};
 
 use proptest::prelude::*;
 use proxy_common::{
@@ -14,8 +19,8 @@ use proxy_common::{
 use super::{Send, forward};
 use crate::{
     fake::{
-        CLIENT, FakeEnvironment, FakePacket, IFINDEX, LISTEN, PROXY, Tcp, backend,
-        checksums_verify, ends, eni, key, not_forwarded,
+        CLIENT, CLIENT6, End, FakeEnvironment, FakePacket, IFINDEX, LISTEN, PROXY, PROXY6, Tcp,
+        backend, both, checksums_verify, ends, eni, eni6, key, not_forwarded, tcp_offset,
     },
     parse::Flags,
 };
@@ -31,7 +36,7 @@ fn from_client(port: u16, flags: u8) -> Tcp {
 }
 
 /// Runs a segment that must be forwarded, and returns its ends as it leaves.
-fn passes(environment: &FakeEnvironment, segment: &Tcp) -> [(Ipv4Addr, u16); 2] {
+fn passes(environment: &FakeEnvironment, segment: &Tcp) -> [End; 2] {
     let mut frame = segment.frame();
     assert_eq!(forward(&mut frame, environment), Ok(Send { ifindex: IFINDEX }), "{segment:?}");
     assert!(checksums_verify(&frame), "{segment:?}");
@@ -47,22 +52,39 @@ fn stays(environment: &FakeEnvironment, segment: &Tcp) -> Reason {
 }
 
 /// The handshake of a client's connection; returns the backend's end and the source port to it.
-fn handshake(environment: &FakeEnvironment, port: u16) -> ((Ipv4Addr, u16), u16) {
-    let [(_, source), to] = passes(environment, &from_client(port, SYN));
-    passes(environment, &Tcp::new(to, (PROXY, source), SYN | ACK));
-    passes(environment, &from_client(port, ACK));
+fn handshake(environment: &FakeEnvironment, port: u16) -> (End, u16) {
+    handshake_between(environment, (CLIENT, port), PROXY)
+}
+
+fn handshake_between(environment: &FakeEnvironment, client: End, proxy: IpAddr) -> (End, u16) {
+    let clients = |flags| Tcp::new(client, (proxy, LISTEN), flags);
+    let [(_, source), to] = passes(environment, &clients(SYN));
+    passes(environment, &Tcp::new(to, (proxy, source), SYN | ACK));
+    passes(environment, &clients(ACK));
     (to, source)
 }
 
 #[test]
-fn a_connection_reaches_a_backend_from_our_address_and_the_answer_comes_back() {
-    let environment = FakeEnvironment::with_enis(1);
-    let [from, to] = passes(&environment, &from_client(CPORT, SYN));
-    assert_eq!((from.0, to), (PROXY, (eni(1), 443)));
-    assert!((1024..32_768).contains(&from.1), "{from:?}");
-    let answer = passes(&environment, &Tcp::new(to, from, SYN | ACK));
-    assert_eq!(answer, [(PROXY, LISTEN), (CLIENT, CPORT)]);
-    assert_eq!(passes(&environment, &from_client(CPORT, ACK)), [from, to]);
+fn a_connection_reaches_a_backend_of_its_family_and_the_answer_comes_back() {
+    for (client, proxy, eni) in [(CLIENT, PROXY, eni(1)), (CLIENT6, PROXY6, eni6(101))] {
+        let environment = FakeEnvironment::with_enis(1);
+        let clients = |flags| Tcp::new((client, CPORT), (proxy, LISTEN), flags);
+        let [from, to] = passes(&environment, &clients(SYN));
+        assert_eq!((from.0, to), (proxy, (eni, 443)));
+        assert!((1024..32_768).contains(&from.1), "{from:?}");
+        let answer = passes(&environment, &Tcp::new(to, from, SYN | ACK));
+        assert_eq!(answer, [(proxy, LISTEN), (client, CPORT)]);
+        assert_eq!(passes(&environment, &clients(ACK)), [from, to]);
+    }
+}
+
+#[test]
+fn a_family_without_a_backend_is_left_to_the_listener() {
+    let mut environment = FakeEnvironment::with_enis(1);
+    environment.set = BackendSet::new(2, [backend(1)]);
+    let syn = Tcp::new((CLIENT6, CPORT), (PROXY6, LISTEN), SYN);
+    assert_eq!(stays(&environment, &syn), Reason::NoBackend);
+    passes(&environment, &from_client(CPORT, SYN));
 }
 
 #[test]
@@ -70,7 +92,7 @@ fn the_clients_port_is_kept_where_it_is_free_and_ours_to_use() {
     let environment = FakeEnvironment::with_enis(1);
     let [(_, first), _] = passes(&environment, &from_client(2_000, SYN));
     assert_eq!(first, 2_000);
-    let other_client = Tcp::new((Ipv4Addr::new(10, 0, 0, 21), 2_000), (PROXY, LISTEN), SYN);
+    let other_client = Tcp::new((IpAddr::from([10, 0, 0, 21]), 2_000), (PROXY, LISTEN), SYN);
     let [(_, second), _] = passes(&environment, &other_client);
     assert_ne!(second, 2_000);
     let [(_, third), _] = passes(&environment, &from_client(40_000, SYN));
@@ -241,6 +263,7 @@ fn what_cannot_be_forwarded_has_its_reason() {
     for (row, bytes, reason) in not_forwarded(CPORT) {
         let environment = FakeEnvironment::with_enis(1);
         handshake(&environment, CPORT);
+        handshake_between(&environment, (CLIENT6, CPORT), PROXY6);
         let mut frame = FakePacket::from_bytes(&bytes);
         assert_eq!(forward(&mut frame, &environment), Err(reason), "{row}");
         assert_eq!(frame.bytes(), bytes, "{row}: nothing is half translated");
@@ -250,11 +273,13 @@ fn what_cannot_be_forwarded_has_its_reason() {
 #[test]
 fn a_short_frame_is_broken_only_if_it_was_tcp_for_us() {
     let environment = FakeEnvironment::with_enis(1);
-    let whole = from_client(CPORT, SYN).frame().bytes();
-    for len in 0..whole.len() {
-        let mut frame = FakePacket::from_bytes(&whole[..len]);
-        let expected = if len < 34 { Reason::NotTcp } else { Reason::Malformed };
-        assert_eq!(forward(&mut frame, &environment), Err(expected), "{len} bytes");
+    for (client, proxy, ip_ends) in [(CLIENT, PROXY, 34), (CLIENT6, PROXY6, 54)] {
+        let whole = Tcp::new((client, CPORT), (proxy, LISTEN), SYN).frame().bytes();
+        for len in 0..whole.len() {
+            let mut frame = FakePacket::from_bytes(&whole[..len]);
+            let expected = if len < ip_ends { Reason::NotTcp } else { Reason::Malformed };
+            assert_eq!(forward(&mut frame, &environment), Err(expected), "{len} bytes");
+        }
     }
 }
 
@@ -263,20 +288,25 @@ proptest! {
     /// the far end gets the very segment that was sent.
     #[test]
     fn there_and_back_only_the_ends_and_the_hops_have_changed(
-        client: [u8; 4], port in 1..=u16::MAX, sequence: u32, acknowledgement: u32,
+        client4: [u8; 4], client6: [u16; 8], is_v6: bool,
+        port in 1..=u16::MAX, sequence: u32, acknowledgement: u32,
         payload in prop::collection::vec(any::<u8>(), 0..200),
     ) {
-        let client = Ipv4Addr::from(client);
-        prop_assume!(client != PROXY);
+        let (client, proxy) = if is_v6 {
+            (IpAddr::from(Ipv6Addr::from(client6)), PROXY6)
+        } else {
+            (IpAddr::from(Ipv4Addr::from(client4)), PROXY)
+        };
+        prop_assume!(client != proxy);
         let environment = FakeEnvironment::with_enis(3);
-        let syn = Tcp::new((client, port), (PROXY, LISTEN), SYN);
+        let syn = Tcp::new((client, port), (proxy, LISTEN), SYN);
         let [from, to] = passes(&environment, &syn);
         let data = Tcp { sequence, acknowledgement, payload, ..syn };
         let ways = [
             (Tcp { flags: ACK, ..data.clone() }, [from, to]),
             (
                 Tcp { source: to, destination: from, flags: SYN | ACK, ..data },
-                [(PROXY, LISTEN), (client, port)],
+                [(proxy, LISTEN), (client, port)],
             ),
         ];
         for (segment, expected) in ways {
@@ -285,8 +315,10 @@ proptest! {
             prop_assert!(checksums_verify(&frame));
             prop_assert_eq!(ends(&frame), expected);
             let sent = Tcp { source: expected[0], destination: expected[1], ..segment };
-            prop_assert_eq!(&frame.bytes()[34..], &sent.frame().bytes()[34..]);
-            prop_assert_eq!(frame.bytes()[22], 63);
+            let (frame, sent) = (frame.bytes(), sent.frame().bytes());
+            let tcp = tcp_offset(&frame);
+            prop_assert_eq!(&frame[tcp..], &sent[tcp..]);
+            prop_assert_eq!(frame[if is_v6 { 21 } else { 22 }], 63, "one hop less");
         }
     }
 
@@ -294,12 +326,22 @@ proptest! {
     #[test]
     fn no_frame_is_too_strange(
         mut bytes in prop::collection::vec(any::<u8>(), 0..120),
-        for_us: bool,
+        for_us in prop::sample::select(vec![0, 4, 6]),
     ) {
-        if for_us && bytes.len() >= 34 {
-            bytes[12..15].copy_from_slice(&[8, 0, 0x45]);
-            bytes[23] = 6;
-            bytes[30..34].copy_from_slice(&PROXY.octets());
+        let like = Tcp::new((CLIENT6, CPORT), (PROXY6, LISTEN), SYN).frame().bytes();
+        match for_us {
+            4 if bytes.len() >= 34 => {
+                let like = from_client(CPORT, SYN).frame().bytes();
+                bytes[12..15].copy_from_slice(&like[12..15]);
+                bytes[23] = 6;
+                bytes[30..34].copy_from_slice(&like[30..34]);
+            }
+            6 if bytes.len() >= 54 => {
+                bytes[12..15].copy_from_slice(&like[12..15]);
+                bytes[20] = 6;
+                bytes[38..54].copy_from_slice(&like[38..54]);
+            }
+            _ => {}
         }
         let environment = FakeEnvironment::with_enis(2);
         let mut frame = FakePacket::from_bytes(&bytes);

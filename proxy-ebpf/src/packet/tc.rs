@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 
 use super::{Header, Packet, PatchError};
-use crate::{checksum::Change, parse::FRAME_LEN};
+use crate::{checksum::Change, parse::LONGEST_HEADERS};
 
 pub struct TcPacket<'a> {
     context: &'a TcContext,
@@ -21,10 +21,11 @@ impl<'a> TcPacket<'a> {
     #[inline(always)]
     pub fn new(context: &'a TcContext) -> Self {
         let linear = context.data_end().wrapping_sub(context.data());
-        if linear < FRAME_LEN as usize && context.len() >= FRAME_LEN {
+        let wanted = context.len().min(LONGEST_HEADERS);
+        if linear < wanted as usize {
             // A refusal shows as a frame that is too short.
             // SAFETY: the context is the program's own, and no pointer into the packet exists yet.
-            unsafe { bpf_skb_pull_data(context.skb.skb, FRAME_LEN) };
+            unsafe { bpf_skb_pull_data(context.skb.skb, wanted) };
         }
         Self { context }
     }

@@ -38,7 +38,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// No TCP over IPv4: ARP, UDP, IPv6 and so on.
+    /// Neither TCP over IP nor an ICMP error: ARP, UDP and so on.
     NotTcp = 0, "not_tcp", Pass;
     /// For an address that is not one of this interface's.
     NotOurs = 1, "not_ours", Pass;
@@ -65,6 +65,10 @@ reasons! {
     TtlExpired = 11, "ttl_expired", Drop;
     /// The kernel would not let the packet be rewritten.
     RewriteFailed = 12, "rewrite_failed", Drop;
+    /// An ICMP error about no packet of a flow: the host's own sockets may know it.
+    IcmpOfNoFlow = 13, "icmp_of_no_flow", Pass;
+    /// An ICMP error about a client's SYN: its next one goes to another backend.
+    IcmpWhileOpening = 14, "icmp_while_opening", Drop;
 }
 
 /// Places in the map of counters: room to grow without a new layout.

@@ -31,6 +31,12 @@ impl Change {
             .word32(old[3], new[3])
     }
 
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// As the kernel's `__wsum`, which `bpf_l4_csum_replace` takes.
     #[inline(always)]
     pub const fn wsum(self) -> u32 {

@@ -3,6 +3,8 @@
 
 extern crate std;
 
+pub mod icmp;
+
 use core::{
     cell::{Cell, RefCell},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -227,14 +229,14 @@ impl Packet for FakePacket {
         self.len as u32
     }
 
-    fn patch_tcp_checksum(
+    fn patch_checksum(
         &mut self,
         offset: usize,
         pseudo_header: Change,
-        segment: Change,
+        message: Change,
     ) -> Result<(), PatchError> {
         let word = self.words.get_mut(offset / 2).ok_or(PatchError)?;
-        *word = segment.apply(pseudo_header.apply(*word));
+        *word = message.apply(pseudo_header.apply(*word));
         Ok(())
     }
 }
@@ -260,37 +262,15 @@ impl Tcp {
     }
 
     pub fn frame(&self) -> FakePacket {
+        let kind = if self.source.0.is_ipv6() { [0x86, 0xdd] } else { [8, 0] };
         let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-        match (self.source.0, self.destination.0) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                bytes.extend([8, 0]);
-                bytes.extend(self.header_v4(source, destination));
-            }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-                bytes.extend((self.segment().len() as u16).to_be_bytes());
-                bytes.extend([6, 64]);
-                bytes.extend(source.octets());
-                bytes.extend(destination.octets());
-            }
-            mixed => panic!("one segment, two families: {mixed:?}"),
-        }
+        bytes.extend(kind);
+        bytes.extend(ip_header(self.source.0, self.destination.0, 6, self.segment().len()));
         bytes.extend(self.segment());
         let check = tcp_checksum(&bytes).to_ne_bytes();
         let at = tcp_offset(&bytes) + 16;
         bytes[at..at + 2].copy_from_slice(&check);
         FakePacket::from_bytes(&bytes)
-    }
-
-    fn header_v4(&self, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
-        let mut header = vec![0x45, 0];
-        header.extend((20 + self.segment().len() as u16).to_be_bytes());
-        header.extend([0x12, 0x34, 0x40, 0, 64, 6, 0, 0]);
-        header.extend(source.octets());
-        header.extend(destination.octets());
-        let check = internet_checksum(&header).to_ne_bytes();
-        header[10..12].copy_from_slice(&check);
-        header
     }
 
     /// Without its checksum.
@@ -303,6 +283,30 @@ impl Tcp {
         segment.extend([0x50, self.flags, 0x10, 0, 0, 0, 0, 0]);
         segment.extend(&self.payload);
         segment
+    }
+}
+
+fn ip_header(source: IpAddr, destination: IpAddr, protocol: u8, payload: usize) -> Vec<u8> {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = vec![0x45, 0];
+            header.extend((20 + payload as u16).to_be_bytes());
+            header.extend([0x12, 0x34, 0x40, 0, 64, protocol, 0, 0]);
+            header.extend(source.octets());
+            header.extend(destination.octets());
+            let check = internet_checksum(&header).to_ne_bytes();
+            header[10..12].copy_from_slice(&check);
+            header
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let mut header = vec![0x60, 0, 0, 0];
+            header.extend((payload as u16).to_be_bytes());
+            header.extend([protocol, 64]);
+            header.extend(source.octets());
+            header.extend(destination.octets());
+            header
+        }
+        mixed => panic!("one packet, two families: {mixed:?}"),
     }
 }
 

@@ -10,7 +10,7 @@ use proxy_common::{
 
 use crate::{
     environment::Environment,
-    life,
+    icmp, life,
     packet::Packet,
     parse::{self, Segment},
     select,
@@ -32,7 +32,14 @@ pub struct Send {
 #[inline(always)]
 pub fn forward<P: Packet, E: Environment>(packet: &mut P, environment: &E) -> Result<Send, Reason> {
     let config = environment.config().ok_or(Reason::NotConfigured)?;
-    let segment = parse::segment(packet, config)?;
+    let segment = match parse::segment(packet, config) {
+        Ok(segment) => segment,
+        Err(Reason::NotTcp) => {
+            icmp::relay(packet, config, environment)?;
+            return Ok(Send { ifindex: config.ifindex });
+        }
+        Err(reason) => return Err(reason),
+    };
     let to = match known(&segment, environment) {
         Known::Flow(translation) => translation,
         Known::Nothing { unanswered } if opens(&segment, config) => {

@@ -9,6 +9,7 @@
 pub mod checksum;
 pub mod environment;
 pub mod forward;
+pub mod icmp;
 pub mod life;
 pub mod packet;
 pub mod parse;

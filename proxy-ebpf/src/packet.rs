@@ -12,15 +12,15 @@ pub trait Packet {
     /// Bytes of the whole frame, with what lies outside its linear part.
     fn frame_len(&self) -> u32;
 
-    /// Brings the TCP checksum at `offset` up to date, after the headers were rewritten.
+    /// Brings the checksum of TCP or ICMP at `offset` up to date, after the headers were rewritten.
     ///
     /// The two changes are kept apart because a sender that leaves the checksum to its network
     /// card has so far only put in the pseudo header (`CHECKSUM_PARTIAL`).
-    fn patch_tcp_checksum(
+    fn patch_checksum(
         &mut self,
         offset: usize,
         pseudo_header: Change,
-        segment: Change,
+        message: Change,
     ) -> Result<(), PatchError>;
 }
 

@@ -11,7 +11,7 @@ use proxy_common::{
     reason::Reason,
 };
 
-pub use self::ip::{Ip, Ipv4, Ipv6};
+pub use self::ip::{Ip, Ipv4, Ipv6, family};
 use crate::packet::{Header, Packet};
 
 /// Ethernet, IP without options and TCP, as they lie in a frame. Fields are as loaded from memory,
@@ -71,8 +71,6 @@ impl<I> Frame<I> {
 const _: () = assert!(Frame::<Ipv4>::LEN == 54 && align_of::<Frame<Ipv4>>() == 2);
 const _: () = assert!(Frame::<Ipv6>::LEN == 74 && align_of::<Frame<Ipv6>>() == 2);
 
-/// Bytes that must lie in one piece for the headers of either family.
-pub const LONGEST_HEADERS: u32 = Frame::<Ipv6>::LEN;
 const ETHERNET_LEN: u32 = size_of::<Ethernet>() as u32;
 const WORDS_WITHOUT_OPTIONS: u8 = 5;
 
@@ -130,7 +128,7 @@ impl Segment {
 #[inline(always)]
 pub fn segment<P: Packet>(packet: &mut P, config: &Config) -> Result<Segment, Reason> {
     let Some(ethernet) = packet.head::<Ethernet>() else { return Err(Reason::NotTcp) };
-    match ip::family(ethernet.kind) {
+    match family(ethernet.kind) {
         Some(Family::V4) => segment_over::<Ipv4, P>(packet, config),
         Some(Family::V6) => segment_over::<Ipv6, P>(packet, config),
         None => Err(Reason::NotTcp),

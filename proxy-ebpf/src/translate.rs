@@ -60,6 +60,6 @@ fn translate_over<I: Ip, P: Packet>(
     frame.tcp.source = to.source_port.word();
     frame.tcp.destination = to.destination_port.word();
     packet
-        .patch_tcp_checksum(Frame::<I>::TCP_CHECK_OFFSET, addresses, ports)
+        .patch_checksum(Frame::<I>::TCP_CHECK_OFFSET, addresses, ports)
         .map_err(|_refused| Reason::RewriteFailed)
 }

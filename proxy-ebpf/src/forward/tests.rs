@@ -20,7 +20,7 @@ use super::{Send, forward};
 use crate::{
     fake::{
         CLIENT, CLIENT6, End, FakeEnvironment, FakePacket, IFINDEX, LISTEN, PROXY, PROXY6, Tcp,
-        backend, both, checksums_verify, ends, eni, eni6, key, not_forwarded, tcp_offset,
+        backend, checksums_verify, ends, eni, eni6, key, not_forwarded, tcp_offset,
     },
     parse::Flags,
 };

@@ -10,24 +10,25 @@ use aya_ebpf::{
 };
 
 use super::{Header, Packet, PatchError};
-use crate::{checksum::Change, parse::LONGEST_HEADERS};
+use crate::checksum::Change;
 
 pub struct TcPacket<'a> {
     context: &'a TcContext,
 }
 
 impl<'a> TcPacket<'a> {
-    /// Brings the headers into the linear part, where they nearly always are.
     #[inline(always)]
-    pub fn new(context: &'a TcContext) -> Self {
-        let linear = context.data_end().wrapping_sub(context.data());
-        let wanted = context.len().min(LONGEST_HEADERS);
-        if linear < wanted as usize {
-            // A refusal shows as a frame that is too short.
-            // SAFETY: the context is the program's own, and no pointer into the packet exists yet.
-            unsafe { bpf_skb_pull_data(context.skb.skb, wanted) };
-        }
+    pub const fn new(context: &'a TcContext) -> Self {
         Self { context }
+    }
+
+    /// Brings the first bytes into the linear part, where headers nearly always are.
+    #[inline(always)]
+    fn pull(&self, len: usize) {
+        // A refusal shows as a frame that is too short.
+        // SAFETY: the context is the program's own, and no reference into the packet lives on:
+        // each ends with the exclusive borrow that it came from.
+        unsafe { bpf_skb_pull_data(self.context.skb.skb, len as u32) };
     }
 
     #[inline(always)]
@@ -44,8 +45,12 @@ impl<'a> TcPacket<'a> {
 impl Packet for TcPacket<'_> {
     #[inline(always)]
     fn head<H: Header>(&mut self) -> Option<&mut H> {
+        let len = size_of::<H>();
+        if self.context.data() + len > self.context.data_end() && self.frame_len() >= len as u32 {
+            self.pull(len);
+        }
         let data = self.context.data();
-        if data + size_of::<H>() > self.context.data_end() {
+        if data + len > self.context.data_end() {
             return None;
         }
         // SAFETY: inside the packet's linear part, whose frames begin at even addresses, and any
@@ -59,13 +64,13 @@ impl Packet for TcPacket<'_> {
     }
 
     #[inline(always)]
-    fn patch_tcp_checksum(
+    fn patch_checksum(
         &mut self,
         offset: usize,
         pseudo_header: Change,
-        segment: Change,
+        message: Change,
     ) -> Result<(), PatchError> {
         self.replace(offset, pseudo_header, u64::from(BPF_F_PSEUDO_HDR))?;
-        self.replace(offset, segment, 0)
+        self.replace(offset, message, 0)
     }
 }

@@ -27,12 +27,17 @@ pub trait Ip: Sized {
     fn destination(&self) -> Addr;
     /// TCP follows right behind this header, whole.
     fn carries_tcp(&self) -> Result<(), Reason>;
+    /// ICMP of this family follows right behind this header, whole.
+    fn carries_icmp(&self) -> bool;
     /// Bytes of the IP packet as the header tells them, of at most `room`.
     fn packet_len(&self, room: u32) -> Result<u32, Reason>;
     /// Time to live or hop limit.
     fn hops(&self) -> u8;
     /// New addresses and one hop less. Returns what changed in TCP's pseudo header.
     fn readdress(&mut self, source: Addr, destination: Addr) -> Change;
+    /// New addresses for a packet that is quoted, not sent. Returns what changed in the quotation,
+    /// the header's own checksum with it.
+    fn quote(&mut self, source: Addr, destination: Addr) -> Change;
 }
 
 /// RFC 791, section 3.1.
@@ -100,17 +105,40 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
+    fn carries_icmp(&self) -> bool {
+        self.version_and_length == VERSION_4 << 4 | WORDS
+            && self.protocol == IpProto::Icmp as u8
+            && self.fragment & FRAGMENT_MASK == 0
+    }
+
+    #[inline(always)]
     fn readdress(&mut self, source: Addr, destination: Addr) -> Change {
-        let (source, destination) = (source.v4_word(), destination.v4_word());
-        let addresses =
-            Change::NONE.word32(self.source, source).word32(self.destination, destination);
+        let addresses = self.set_addresses(source, destination);
         let hop = |ttl: u8| u16::from_ne_bytes([ttl, self.protocol]);
         let header = addresses.word16(hop(self.ttl), hop(self.ttl - 1));
         self.check = header.apply(self.check);
         self.ttl -= 1;
+        addresses
+    }
+
+    #[inline(always)]
+    fn quote(&mut self, source: Addr, destination: Addr) -> Change {
+        let addresses = self.set_addresses(source, destination);
+        let check = addresses.apply(self.check);
+        let change = addresses.word16(self.check, check);
+        self.check = check;
+        change
+    }
+}
+
+impl Ipv4 {
+    #[inline(always)]
+    fn set_addresses(&mut self, source: Addr, destination: Addr) -> Change {
+        let (source, destination) = (source.v4_word(), destination.v4_word());
+        let change = Change::NONE.word32(self.source, source).word32(self.destination, destination);
         self.source = source;
         self.destination = destination;
-        addresses
+        change
     }
 }
 
@@ -169,14 +197,23 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
+    fn carries_icmp(&self) -> bool {
+        self.next_header == IpProto::Ipv6Icmp as u8
+    }
+
+    #[inline(always)]
     fn readdress(&mut self, source: Addr, destination: Addr) -> Change {
-        let (source, destination) = (source.v6_words(), destination.v6_words());
-        let addresses =
-            Change::NONE.words(self.source, source).words(self.destination, destination);
         self.hop_limit -= 1;
+        self.quote(source, destination)
+    }
+
+    #[inline(always)]
+    fn quote(&mut self, source: Addr, destination: Addr) -> Change {
+        let (source, destination) = (source.v6_words(), destination.v6_words());
+        let change = Change::NONE.words(self.source, source).words(self.destination, destination);
         self.source = source;
         self.destination = destination;
-        addresses
+        change
     }
 }
 

@@ -69,6 +69,8 @@ reasons! {
     IcmpOfNoFlow = 13, "icmp_of_no_flow", Pass;
     /// An ICMP error about a client's SYN: its next one goes to another backend.
     IcmpWhileOpening = 14, "icmp_while_opening", Drop;
+    /// XDP found no neighbour or another interface on the route: TC forwards the packet.
+    NoExit = 15, "no_exit", Pass;
 }
 
 /// Places in the map of counters: room to grow without a new layout.

@@ -24,7 +24,7 @@ use proxy_common::{
 use crate::{
     checksum::Change,
     environment::{Environment, InsertError},
-    packet::{Header, Packet, PatchError},
+    packet::{Exit, Header, Packet, PatchError},
     parse::Flags,
 };
 
@@ -227,6 +227,10 @@ impl Packet for FakePacket {
 
     fn frame_len(&self) -> u32 {
         self.len as u32
+    }
+
+    fn find_exit(&mut self, _exit: &Exit) -> Result<(), Reason> {
+        Ok(())
     }
 
     fn patch_checksum(

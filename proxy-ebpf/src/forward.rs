@@ -12,8 +12,8 @@ use crate::{
     environment::Environment,
     icmp, life,
     packet::Packet,
-    parse::{self, Segment},
-    select,
+    parse::{self, Flags, Segment},
+    select::{self, New},
     translate::{self, Translation},
 };
 
@@ -32,25 +32,42 @@ pub struct Send {
 #[inline(always)]
 pub fn forward<P: Packet, E: Environment>(packet: &mut P, environment: &E) -> Result<Send, Reason> {
     let config = environment.config().ok_or(Reason::NotConfigured)?;
+    let sent = Send { ifindex: config.ifindex };
     let segment = match parse::segment(packet, config) {
         Ok(segment) => segment,
-        Err(Reason::NotTcp) => {
-            icmp::relay(packet, config, environment)?;
-            return Ok(Send { ifindex: config.ifindex });
-        }
+        Err(Reason::NotTcp) => return icmp::relay(packet, config, environment).map(|()| sent),
         Err(reason) => return Err(reason),
     };
     let to = match known(&segment, environment) {
         Known::Flow(translation) => translation,
         Known::Nothing { unanswered } if opens(&segment, config) => {
-            select::open(&segment, config, environment, unanswered)?
+            select::open(&New { segment, config, unanswered }, environment)?
         }
         Known::Nothing { .. } if segment.destination_port == config.listen => {
             return Err(Reason::UnknownFlow);
         }
         Known::Nothing { .. } => return Err(Reason::OtherPort),
     };
-    translate::translate(packet, &segment, to)?;
+    translate::translate(packet, &segment, to, config.ifindex).map(|()| sent)
+}
+
+/// The same for what is in the table already, and nothing else: for a hook with another behind it
+/// that calls [`forward`].
+#[inline(always)]
+pub fn forward_established<P: Packet, E: Environment>(
+    packet: &mut P,
+    environment: &E,
+) -> Result<Send, Reason> {
+    let config = environment.config().ok_or(Reason::NotConfigured)?;
+    let segment = parse::segment(packet, config)?;
+    if segment.flags.has(Flags::SYN) {
+        return Err(Reason::UnknownFlow);
+    }
+    let mut flow = environment.flow(&segment.key()).ok_or(Reason::UnknownFlow)?;
+    let to = Translation::of(&flow);
+    life::advance(&mut flow, &segment, environment);
+    drop(flow);
+    translate::translate(packet, &segment, to, config.ifindex)?;
     Ok(Send { ifindex: config.ifindex })
 }
 

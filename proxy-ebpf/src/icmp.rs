@@ -8,8 +8,8 @@
 use core::mem::offset_of;
 
 use proxy_common::{
-    addr::{Addr, Family, Port},
-    config::{Config, LocalId},
+    addr::{Family, Port},
+    config::Config,
     flow::{Direction, Flow, FlowKey, Half},
     reason::Reason,
 };
@@ -34,6 +34,10 @@ struct ErrorFrame<I> {
     inner_sequence: [u16; 2],
 }
 
+impl<I> ErrorFrame<I> {
+    const CHECK_OFFSET: usize = offset_of!(Self, icmp) + offset_of!(Icmp, check);
+}
+
 /// RFC 792, and RFC 4443, section 2.1. `rest` holds the path's MTU, which stays as it is.
 #[repr(C, packed(2))]
 struct Icmp {
@@ -54,14 +58,6 @@ const ERRORS_V4: [u8; 3] = [3, 11, 12];
 /// Destination unreachable, packet too big, time exceeded, parameter problem.
 const ERRORS_V6: [u8; 4] = [1, 2, 3, 4];
 
-/// Where the error goes, and what the packet inside it was before we translated it.
-struct Way {
-    local: Addr,
-    sender: Addr,
-    sender_port: Port,
-    own_port: Port,
-}
-
 /// Translates an ICMP error in place; anything else is left as it came.
 #[inline(always)]
 pub fn relay<P: Packet, E: Environment>(
@@ -77,7 +73,8 @@ pub fn relay<P: Packet, E: Environment>(
     }
 }
 
-#[inline(always)]
+/// A function of its own, so that segments do not carry its part of the stack.
+#[inline(never)]
 fn relay_over<I: Ip, P: Packet, E: Environment>(
     packet: &mut P,
     config: &Config,
@@ -90,22 +87,24 @@ fn relay_over<I: Ip, P: Packet, E: Environment>(
     if config.local(frame.ip.destination()).is_none() {
         return Err(Reason::NotOurs);
     }
-    let local = config.local(frame.inner.source()).ok_or(Reason::IcmpOfNoFlow)?;
-    frame.inner.carries_tcp().map_err(|_| Reason::IcmpOfNoFlow)?;
-    let way = way(frame, local, environment)?;
+    if frame.inner.carries_tcp().is_err() {
+        return Err(Reason::IcmpOfNoFlow);
+    }
+    let answers = answers(frame, config).ok_or(Reason::IcmpOfNoFlow)?;
+    let flow = environment.flow(&answers).ok_or(Reason::IcmpOfNoFlow)?;
+    if concerns_a_syn(&flow) {
+        return Err(Reason::IcmpWhileOpening);
+    }
     if frame.ip.hops() <= 1 {
         return Err(Reason::TtlExpired);
     }
-    let inside = readdress_inner(frame, &way);
-    let addresses = frame.ip.readdress(way.local, way.sender);
+    let ours = frame.inner.source();
+    let message = quote(frame, &flow);
+    let addresses = frame.ip.readdress(ours, flow.peer);
     // ICMP has no pseudo header over IPv4.
     let pseudo_header = if I::FAMILY == Family::V6 { addresses } else { Change::NONE };
     packet
-        .patch_checksum(
-            offset_of!(ErrorFrame<I>, icmp) + offset_of!(Icmp, check),
-            pseudo_header,
-            inside,
-        )
+        .patch_checksum(ErrorFrame::<I>::CHECK_OFFSET, pseudo_header, message)
         .map_err(|_refused| Reason::RewriteFailed)
 }
 
@@ -117,28 +116,15 @@ fn is_error(family: Family, kind: u8) -> bool {
     }
 }
 
+/// The key of the answers to the quoted packet.
 #[inline(always)]
-fn way<I: Ip, E: Environment>(
-    frame: &ErrorFrame<I>,
-    local: LocalId,
-    environment: &E,
-) -> Result<Way, Reason> {
-    let answers = FlowKey {
+fn answers<I: Ip>(frame: &ErrorFrame<I>, config: &Config) -> Option<FlowKey> {
+    Some(FlowKey {
         remote: frame.inner.destination(),
         remote_port: Port::from_word(frame.inner_destination),
         local_port: Port::from_word(frame.inner_source),
-        local,
+        local: config.local(frame.inner.source())?,
         padding: 0,
-    };
-    let flow = environment.flow(&answers).ok_or(Reason::IcmpOfNoFlow)?;
-    if concerns_a_syn(&flow) {
-        return Err(Reason::IcmpWhileOpening);
-    }
-    Ok(Way {
-        local: frame.inner.source(),
-        sender: flow.peer,
-        sender_port: flow.peer_port,
-        own_port: flow.own_port,
     })
 }
 
@@ -149,15 +135,18 @@ fn concerns_a_syn(answers: &Flow) -> bool {
     answers.direction == Direction::ToClient && answers.half == Half::Opening
 }
 
-/// The packet inside, as its sender sent it. Returns what changed in ICMP's checksum.
+/// Quotes the packet as its sender, whom its answers go to, sent it. Returns what changed in
+/// ICMP's checksum.
 #[inline(always)]
-fn readdress_inner<I: Ip>(frame: &mut ErrorFrame<I>, way: &Way) -> Change {
+fn quote<I: Ip>(frame: &mut ErrorFrame<I>, answers: &Flow) -> Change {
+    let (source, destination) = (answers.peer_port.word(), answers.own_port.word());
     let ports = Change::NONE
-        .word16(frame.inner_source, way.sender_port.word())
-        .word16(frame.inner_destination, way.own_port.word());
-    frame.inner_source = way.sender_port.word();
-    frame.inner_destination = way.own_port.word();
-    ports.and(frame.inner.quote(way.sender, way.local))
+        .word16(frame.inner_source, source)
+        .word16(frame.inner_destination, destination);
+    frame.inner_source = source;
+    frame.inner_destination = destination;
+    let ours = frame.inner.source();
+    ports.and(frame.inner.quote(answers.peer, ours))
 }
 
 #[cfg(test)]

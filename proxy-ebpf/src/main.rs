@@ -7,16 +7,16 @@
 mod maps;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     helpers::generated::bpf_redirect_neigh,
-    macros::classifier,
-    programs::TcContext,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
 };
 use aya_log_ebpf::debug;
 use proxy_common::reason::{Outcome, Reason};
 use proxy_ebpf::{
-    forward::{Send, forward},
-    packet::tc::TcPacket,
+    forward::{Send, forward, forward_established},
+    packet::{tc::TcPacket, xdp::XdpPacket},
 };
 
 use crate::maps::Maps;
@@ -45,6 +45,26 @@ fn refuse(context: &TcContext, reason: Reason) -> i32 {
         Outcome::Drop => {
             debug!(context, "dropped: {}", reason.as_str());
             TC_ACT_SHOT
+        }
+    }
+}
+
+/// Sits in the driver, in front of the TC program, which takes what this one passes on: new
+/// connections, errors and whatever has no way out are judged there, and counted.
+#[xdp]
+pub fn enigate_xdp(context: XdpContext) -> u32 {
+    let mut packet = XdpPacket::new(&context);
+    match forward_established(&mut packet, &Maps) {
+        Ok(_same_interface) => packet.send(),
+        Err(Reason::NoExit) => {
+            maps::count(Reason::NoExit);
+            xdp_action::XDP_PASS
+        }
+        Err(reason) if reason.outcome() == Outcome::Pass => xdp_action::XDP_PASS,
+        Err(reason) => {
+            maps::count(reason);
+            debug!(&context, "dropped: {}", reason.as_str());
+            xdp_action::XDP_DROP
         }
     }
 }

@@ -1,9 +1,16 @@
 //! The seam between the core and the kernel's two kinds of packet.
 
+use proxy_common::{
+    addr::{Addr, Family},
+    reason::Reason,
+};
+
 use crate::checksum::Change;
 
 #[cfg(target_arch = "bpf")]
 pub mod tc;
+#[cfg(target_arch = "bpf")]
+pub mod xdp;
 
 pub trait Packet {
     /// The frame's first bytes as `H`, to be read and written; `None` if it is shorter.
@@ -11,6 +18,9 @@ pub trait Packet {
 
     /// Bytes of the whole frame, with what lies outside its linear part.
     fn frame_len(&self) -> u32;
+
+    /// Finds the way out, before anything of the packet has changed.
+    fn find_exit(&mut self, exit: &Exit) -> Result<(), Reason>;
 
     /// Brings the checksum of TCP or ICMP at `offset` up to date, after the headers were rewritten.
     ///
@@ -22,6 +32,18 @@ pub trait Packet {
         pseudo_header: Change,
         message: Change,
     ) -> Result<(), PatchError>;
+}
+
+/// What a packet will be, as far as its route depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    pub family: Family,
+    pub source: Addr,
+    pub destination: Addr,
+    /// Of the IP packet.
+    pub bytes: u32,
+    /// The interface that it came in by, and must leave by.
+    pub ifindex: u32,
 }
 
 /// The kernel refused to change the packet.

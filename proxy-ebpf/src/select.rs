@@ -20,17 +20,23 @@ const PORT_TRIES: u32 = 24;
 /// A finished connection's port is not given away while its last packets may still be under way.
 const PORT_REST: Age = Age::from_millis(1_000);
 
-/// Makes the entries of a new connection. `not`: a backend that has not answered.
-#[inline(always)]
-pub fn open<E: Environment>(
-    segment: &Segment,
-    config: &Config,
-    environment: &E,
-    not: Option<BackendId>,
-) -> Result<Translation, Reason> {
+/// A client's SYN that belongs to no connection yet.
+pub struct New<'a> {
+    pub segment: Segment,
+    pub config: &'a Config,
+    /// The backend that it was sent to before, and that kept silent.
+    pub unanswered: Option<BackendId>,
+}
+
+/// Makes the entries of a new connection.
+///
+/// A function of its own, so that established flows do not carry its part of the stack.
+#[inline(never)]
+pub fn open<E: Environment>(new: &New<'_>, environment: &E) -> Result<Translation, Reason> {
+    let New { segment, config, unanswered } = new;
     let set = environment.backends().ok_or(Reason::NotConfigured)?;
     let choices = set.of(segment.family);
-    let backend = choose(choices, environment, not).ok_or(Reason::NoBackend)?;
+    let backend = choose(choices, environment, *unanswered).ok_or(Reason::NoBackend)?;
     let own_port = claim(segment, &backend, config, environment)?;
     let to_backend = Flow {
         peer: backend.address,

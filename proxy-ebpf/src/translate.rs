@@ -8,7 +8,7 @@ use proxy_common::{
 
 use crate::{
     checksum::Change,
-    packet::Packet,
+    packet::{Exit, Packet},
     parse::{Frame, Ip, Ipv4, Ipv6, Segment},
 };
 
@@ -36,7 +36,15 @@ pub fn translate<P: Packet>(
     packet: &mut P,
     segment: &Segment,
     to: Translation,
+    ifindex: u32,
 ) -> Result<(), Reason> {
+    packet.find_exit(&Exit {
+        family: segment.family,
+        source: segment.destination,
+        destination: to.destination,
+        bytes: segment.bytes,
+        ifindex,
+    })?;
     match segment.family {
         Family::V4 => translate_over::<Ipv4, P>(packet, segment, to),
         Family::V6 => translate_over::<Ipv6, P>(packet, segment, to),

@@ -87,6 +87,7 @@ impl Flows {
         let result =
             self.ask(move |kernel| kernel.publish(generation, &targets(&snapshot))).await?;
         self.learn("cannot put the backends in force", result, move |view, ()| {
+            tracing::debug!(generation, "in force on the packet path");
             view.in_force = Some(generation);
         });
         Ok(())

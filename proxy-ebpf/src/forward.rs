@@ -114,13 +114,14 @@ fn over<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> Opti
     Some(Known::Nothing { unanswered })
 }
 
-/// The backend had its time to answer, and there is another one.
+/// The backend had its time to answer, and is not the only one. Where there is none any more, the
+/// listener resets the client.
 #[inline(always)]
 fn moves_on<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> bool {
     let Some(set) = environment.backends() else { return false };
     let choices = set.of(segment.family);
-    let another = choices.len > 1 || (choices.len == 1 && choices.backends[0].id != flow.backend);
-    another && environment.now().since(flow.seen) >= SYN_UNANSWERED
+    let this_alone = choices.len == 1 && choices.backends[0].id == flow.backend;
+    !this_alone && environment.now().since(flow.seen) >= SYN_UNANSWERED
 }
 
 #[inline(always)]

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   new --> Probing --passes--> Live <--passes-- Down
-//!              |                 |  \--fails------^
-//!              +--fails--> Down  +--left the answer--> Draining --fails, or time over--> gone
+//!              |                 |  \--fails-----^
+//!              +--fails--> Down  +--left the answer, another lives--> Draining --fails or late--> gone
 //! ```
 //!
-//! A backend that returns to the answer while it drains keeps its id and what is known of it. One
-//! that is down or unknown when it leaves the answer is gone at once.
+//! A backend that left the answer stands in, still live, until one of the answer lives: a change of
+//! all addresses at once leaves no moment without a live backend. One that returns to the answer
+//! keeps its id and what is known of it. One that is down or unknown when it leaves is gone at once.
 
 mod ids;
 mod snapshot;
@@ -96,12 +97,23 @@ impl Backends {
 
     /// When [`Backends::tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
+        if self.needs_stand_ins() {
+            return None;
+        }
         self.known.values().filter_map(Known::deadline).min()
     }
 
     pub fn tick(&mut self, now: Instant) {
-        self.forget(|_, known| known.deadline().is_some_and(|deadline| deadline <= now));
+        if !self.needs_stand_ins() {
+            self.forget(|_, known| known.deadline().is_some_and(|deadline| deadline <= now));
+        }
         self.publish();
+    }
+
+    /// Nothing of the answer lives, and something that left it does.
+    fn needs_stand_ins(&self) -> bool {
+        let mut up = self.known.values().filter(|known| known.is_up()).peekable();
+        up.peek().is_some() && !up.any(Known::is_in_answer)
     }
 
     fn part_with_all_but(&mut self, answer: &BTreeSet<SocketAddr>, now: Instant) {
@@ -146,7 +158,9 @@ impl Backends {
     }
 
     fn publish(&mut self) {
-        let backends: Vec<_> = self.known.iter().map(|(at, known)| known.show(*at)).collect();
+        let stand_in = self.needs_stand_ins();
+        let backends: Vec<_> =
+            self.known.iter().map(|(address, known)| known.show(*address, stand_in)).collect();
         if backends != self.snapshot.backends {
             let generation = self.snapshot.generation + 1;
             self.snapshot = Arc::new(Snapshot { generation, backends });
@@ -155,8 +169,15 @@ impl Backends {
 }
 
 impl Known {
-    fn show(&self, address: SocketAddr) -> Backend {
-        Backend { id: self.id, address, state: self.state(), resolved: self.is_in_answer() }
+    fn show(&self, address: SocketAddr, stand_in: bool) -> Backend {
+        let state = match (self.presence, self.judge.verdict()) {
+            (Presence::InAnswer, Verdict::Unknown) => BackendState::Probing,
+            (Presence::InAnswer, Verdict::Down) => BackendState::Down,
+            (Presence::InAnswer, Verdict::Up) => BackendState::Live,
+            (Presence::Until(_), Verdict::Up) if stand_in => BackendState::Live,
+            (Presence::Until(_), _) => BackendState::Draining,
+        };
+        Backend { id: self.id, address, state, resolved: self.is_in_answer() }
     }
 
     fn is_in_answer(&self) -> bool {
@@ -165,15 +186,6 @@ impl Known {
 
     fn is_up(&self) -> bool {
         self.judge.verdict() == Verdict::Up
-    }
-
-    fn state(&self) -> BackendState {
-        match (self.presence, self.judge.verdict()) {
-            (Presence::Until(_), _) => BackendState::Draining,
-            (Presence::InAnswer, Verdict::Unknown) => BackendState::Probing,
-            (Presence::InAnswer, Verdict::Up) => BackendState::Live,
-            (Presence::InAnswer, Verdict::Down) => BackendState::Down,
-        }
     }
 
     fn deadline(&self) -> Option<Instant> {

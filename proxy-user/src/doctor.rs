@@ -91,8 +91,7 @@ async fn resolve(config: &Config) -> Result<(BTreeSet<SocketAddr>, Finding), Fin
         Resolver::new(&config.endpoint.host, &config.resolvers).map_err(|error| fail(&error))?;
     let answer = resolver.resolve(None).await.map_err(|error| fail(&error))?;
     let port = config.endpoint.port.get();
-    let message =
-        format!("{} addresses, TTL {} s", answer.addresses.len(), answer.ttl.as_secs());
+    let message = format!("{} addresses, TTL {} s", answer.addresses.len(), answer.ttl.as_secs());
     let addresses = answer.addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     Ok((addresses, finding("dns", Level::Ok, message)))
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, NoLabelSet, text},
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text},
     metrics::MetricType,
     registry::Registry,
 };
@@ -166,11 +166,9 @@ impl Writer<'_> {
         help: &str,
         values: impl IntoIterator<Item = (Labels, u64)>,
     ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in values {
-            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
-        }
-        Ok(())
+        self.each(name, help, MetricType::Counter, values, |metric, value| {
+            metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+        })
     }
 
     fn gauge(
@@ -179,9 +177,25 @@ impl Writer<'_> {
         help: &str,
         values: impl IntoIterator<Item = (Labels, u64)>,
     ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        self.each(name, help, MetricType::Gauge, values, |metric, value| {
+            metric.encode_gauge(&value)
+        })
+    }
+
+    fn each(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        values: impl IntoIterator<Item = (Labels, u64)>,
+        encode: fn(&mut MetricEncoder<'_>, u64) -> fmt::Result,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, value) in values {
-            metric.encode_family(&labels)?.encode_gauge(&value)?;
+            match labels.is_empty() {
+                true => encode(&mut metric, value)?,
+                false => encode(&mut metric.encode_family(&labels)?, value)?,
+            }
         }
         Ok(())
     }

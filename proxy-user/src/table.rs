@@ -122,3 +122,97 @@ fn bytes(count: u64) -> String {
         _ => format!("{:.1} {}", count as f64 / (1u64 << (10 * unit)) as f64, UNITS[unit]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{BackendState, Event, ListenerStatus, ProbeStatus};
+
+    fn backend(id: u16, address: &str, state: BackendState) -> BackendStatus {
+        BackendStatus {
+            id,
+            address: address.parse().unwrap(),
+            state,
+            resolved: true,
+            probe: ProbeStatus { last_ms: Some(0.52), ..ProbeStatus::default() },
+            open: 2,
+            opened: 30,
+            bytes_to_backend: 512,
+            bytes_to_client: 3 << 20,
+            packets_to_backend: 0,
+            packets_to_client: 0,
+        }
+    }
+
+    fn sample() -> Status {
+        let backends = vec![
+            backend(1, "10.0.21.10:443", BackendState::Live),
+            backend(12, "[fd00::1]:443", BackendState::Draining),
+        ];
+        Status {
+            version: "1.2.3".into(),
+            endpoint: "api.example:443".into(),
+            listen: "0.0.0.0:443".parse().unwrap(),
+            started_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            ready: false,
+            reason: Some("draining".into()),
+            datapath: DatapathStatus {
+                name: "packet".into(),
+                reason: "asked for".into(),
+                hook: Some("tcx".into()),
+                interface: Some("eth0".into()),
+                flow_entries: 4,
+                flow_capacity: 262_144,
+            },
+            dns: DnsStatus {
+                addresses: vec!["10.0.21.10".parse().unwrap()],
+                ttl_seconds: Some(60),
+                next_in_ms: Some(12_340),
+                answers: 7,
+                ..DnsStatus::default()
+            },
+            generation: 3,
+            backends,
+            listener: ListenerStatus { accepted: 5, ..ListenerStatus::default() },
+            reasons: BTreeMap::from([("fragment".into(), 2), ("not_tcp".into(), 9)]),
+            events: vec![Event {
+                at: "2026-01-02T03:04:06.789Z".parse().unwrap(),
+                kind: "dns".into(),
+                message: "answer: 10.0.21.10".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn people_read_the_whole_state() {
+        let expected = "\
+enigate        1.2.3, not ready: draining
+forwards       0.0.0.0:443 to api.example:443
+data path      packet at tcx of eth0, 4 of 262144 flow entries (asked for)
+dns            10.0.21.10, TTL 60 s, next in 12.3 s, 7 answers, 0 failures
+listener       5 accepted, 0 open, 0 relayed
+not forwarded  fragment 2, not_tcp 9
+
+ID  ADDRESS         STATE     OPEN  OPENED  TO BACKEND  TO CLIENT  PROBE   LAST ERROR
+1   10.0.21.10:443  live      2     30      512 B       3.0 MiB    0.5 ms
+12  [fd00::1]:443   draining  2     30      512 B       3.0 MiB    0.5 ms
+
+2026-01-02T03:04:06Z  dns        answer: 10.0.21.10
+";
+        assert_eq!(status(&sample()), expected);
+    }
+
+    #[test]
+    fn bytes_are_rounded_to_a_unit() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_536, "1.5 KiB"),
+            (5 << 30, "5.0 GiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}

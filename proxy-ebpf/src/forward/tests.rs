@@ -201,6 +201,16 @@ fn the_only_backend_keeps_its_unanswered_syn() {
 }
 
 #[test]
+fn a_syn_that_nobody_answers_is_left_to_the_listener_when_no_backend_remains() {
+    let mut environment = FakeEnvironment::with_enis(1);
+    passes(&environment, &from_client(CPORT, SYN));
+    environment.set = BackendSet::new(2, []);
+    environment.wait(1_000);
+    assert_eq!(stays(&environment, &from_client(CPORT, SYN)), Reason::NoBackend);
+    assert_eq!(environment.flows.borrow().len(), 0);
+}
+
+#[test]
 fn a_connection_stays_with_its_backend_when_that_leaves_the_set() {
     let mut environment = FakeEnvironment::with_enis(1);
     let (to, source) = handshake(&environment, CPORT);

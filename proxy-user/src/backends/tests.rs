@@ -69,9 +69,10 @@ fn a_live_backend_that_left_the_answer_drains_until_it_fails() {
     let mut story = Story::begin();
     story.answer(&[1, 2]);
     story.passes(1);
-    assert_eq!(story.answer(&[2]), [(1, Draining), (2, Probing)]);
+    story.passes(2);
+    assert_eq!(story.answer(&[2]), [(1, Draining), (2, Live)]);
     story.fails(1);
-    assert_eq!(story.fails(1), [(2, Probing)]);
+    assert_eq!(story.fails(1), [(2, Live)]);
 }
 
 #[test]
@@ -79,12 +80,34 @@ fn a_live_backend_that_left_the_answer_drains_for_a_bounded_time() {
     let mut story = Story::begin();
     story.answer(&[1, 2]);
     story.passes(1);
+    story.passes(2);
     story.answer(&[2]);
     assert_eq!(story.backends.next_deadline(), Some(story.now + DRAIN_GRACE));
     story.backends.tick(story.now + DRAIN_GRACE - Duration::from_millis(1));
-    assert_eq!(states(&story.backends), [(1, Draining), (2, Probing)]);
+    assert_eq!(states(&story.backends), [(1, Draining), (2, Live)]);
     story.backends.tick(story.now + DRAIN_GRACE);
-    assert_eq!(states(&story.backends), [(2, Probing)]);
+    assert_eq!(states(&story.backends), [(2, Live)]);
+}
+
+#[test]
+fn what_left_the_answer_stands_in_until_one_of_the_answer_lives() {
+    let mut story = Story::begin();
+    story.answer(&[1, 2]);
+    story.passes(1);
+    story.passes(2);
+    assert_eq!(story.answer(&[3]), [(1, Live), (2, Live), (3, Probing)]);
+    assert_eq!(story.backends.next_deadline(), None, "it stands in for as long as it takes");
+    story.backends.tick(story.now + 2 * DRAIN_GRACE);
+    assert_eq!(story.passes(3), [(1, Draining), (2, Draining), (3, Live)]);
+    story.fails(3);
+    assert_eq!(story.fails(3), [(1, Live), (2, Live), (3, Down)]);
+}
+
+#[test]
+fn an_inherited_backend_that_passes_serves_before_the_first_answer() {
+    let mut story = Story::begin();
+    story.backends.inherit(BackendId(7), address(1), story.now);
+    assert_eq!(story.passes(1), [(1, Live)]);
 }
 
 #[test]
@@ -92,9 +115,10 @@ fn a_backend_that_returns_keeps_its_id_and_lives_at_once() {
     let mut story = Story::begin();
     story.answer(&[1, 2]);
     story.passes(1);
+    story.passes(2);
     let id = story.id(1);
     story.answer(&[2]);
-    assert_eq!(story.answer(&[1, 2]), [(1, Live), (2, Probing)]);
+    assert_eq!(story.answer(&[1, 2]), [(1, Live), (2, Live)]);
     assert_eq!(story.id(1), id);
 }
 
@@ -220,7 +244,12 @@ proptest! {
             let after = story.backends.snapshot();
             for backend in after.live() {
                 prop_assert!(witness.passed.contains(&backend.address), "live without a probe");
-                prop_assert!(witness.last_answer.contains(&backend.address), "live but not resolved");
+                let stands_in = !witness.last_answer.contains(&backend.address);
+                prop_assert!(!(stands_in && after.live().any(|live| live.resolved)));
+            }
+            let drains = |known: &&Backend| known.state == Draining;
+            if let Some(backend) = after.backends.iter().filter(drains).find(|known| witness.passed.contains(&known.address)) {
+                prop_assert!(after.live().count() > 0, "{:?} could stand in", backend);
             }
             let ids: BTreeSet<_> = after.backends.iter().map(|backend| backend.id).collect();
             prop_assert_eq!(ids.len(), after.backends.len(), "ids are unique");

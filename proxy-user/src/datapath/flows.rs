@@ -84,8 +84,10 @@ impl Flows {
             return Ok(());
         }
         let generation = snapshot.generation;
-        let result = self.ask(move |kernel| kernel.publish(generation, &targets(&snapshot))).await?;
+        let result =
+            self.ask(move |kernel| kernel.publish(generation, &targets(&snapshot))).await?;
         self.learn("cannot put the backends in force", result, move |view, ()| {
+            tracing::debug!(generation, "in force on the packet path");
             view.in_force = Some(generation);
         });
         Ok(())
@@ -133,12 +135,7 @@ impl Flows {
         Ok(answer)
     }
 
-    fn learn<T>(
-        &self,
-        what: &str,
-        result: anyhow::Result<T>,
-        apply: impl FnOnce(&mut View, T),
-    ) {
+    fn learn<T>(&self, what: &str, result: anyhow::Result<T>, apply: impl FnOnce(&mut View, T)) {
         let error = result.as_ref().err().map(|error| format!("{what}: {error:#}"));
         if let Some(error) = error.as_ref().filter(|_| self.view.borrow().error != error) {
             self.journal.warn(Kind::Datapath, error);

@@ -28,7 +28,9 @@ pub fn candidates(
 mod tests {
     use std::{collections::BTreeSet, net::SocketAddr};
 
-    use proptest::prelude::{Just, Strategy, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+    use proptest::prelude::{
+        Just, Strategy, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
+    };
     use proxy_common::backend::BackendId;
 
     use super::*;

@@ -27,6 +27,23 @@ struct Side<'a> {
     broke: Failure,
 }
 
+/// Counts the bytes of one direction, for this connection and for its backend.
+struct Meter<'a> {
+    here: AtomicU64,
+    of_backend: &'a AtomicU64,
+}
+
+impl<'a> Meter<'a> {
+    fn new(of_backend: &'a AtomicU64) -> Self {
+        Self { here: AtomicU64::new(0), of_backend }
+    }
+
+    fn add(&self, bytes: u64) {
+        self.here.fetch_add(bytes, Relaxed);
+        self.of_backend.fetch_add(bytes, Relaxed);
+    }
+}
+
 /// Both streams must have been prepared by [`socket::prepare`]: unless all ends well, they are
 /// reset as they are dropped here. Once one way has ended, the other must move something within
 /// `half_closed`.
@@ -49,34 +66,35 @@ async fn copy_both(
 ) -> Result<(), Failure> {
     let client = Side { stream: client, broke: Failure::ClientBroke };
     let backend = Side { stream: backend, broke: Failure::BackendBroke };
-    let mut up = pin!(copy(client, backend, &traffic.to_backend));
-    let mut down = pin!(copy(backend, client, &traffic.to_client));
+    let (sent, received) = (Meter::new(&traffic.to_backend), Meter::new(&traffic.to_client));
+    let mut up = pin!(copy(client, backend, &sent));
+    let mut down = pin!(copy(backend, client, &received));
     tokio::select! {
         ended = &mut up => {
             ended?;
-            while_it_moves(down, &traffic.to_client, half_closed).await
+            while_it_moves(down, &received, half_closed).await
         }
         ended = &mut down => {
             ended?;
-            while_it_moves(up, &traffic.to_backend, half_closed).await
+            while_it_moves(up, &sent, half_closed).await
         }
     }
 }
 
 async fn while_it_moves<F>(
     mut way: Pin<&mut F>,
-    moved: &AtomicU64,
+    meter: &Meter<'_>,
     patience: Duration,
 ) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
     loop {
-        let before = moved.load(Relaxed);
+        let before = meter.here.load(Relaxed);
         tokio::select! {
             ended = &mut way => return ended,
             () = sleep(patience) => {
-                if moved.load(Relaxed) == before {
+                if meter.here.load(Relaxed) == before {
                     return Err(Failure::HalfClosedTooLong);
                 }
             }
@@ -85,10 +103,10 @@ where
 }
 
 /// Until `from` has ended and `to` has taken everything, its end too.
-async fn copy(from: Side<'_>, to: Side<'_>, moved: &AtomicU64) -> Result<(), Failure> {
+async fn copy(from: Side<'_>, to: Side<'_>, meter: &Meter<'_>) -> Result<(), Failure> {
     loop {
         from.stream.readable().await.map_err(|_| from.broke)?;
-        if drain(from, to, moved).await? == Source::Ended {
+        if drain(from, to, meter).await? == Source::Ended {
             return SockRef::from(to.stream).shutdown(Shutdown::Write).map_err(|_| to.broke);
         }
     }
@@ -101,14 +119,14 @@ enum Source {
 }
 
 /// The buffer lives for as long as there are bytes to move: an idle connection holds none.
-async fn drain(from: Side<'_>, to: Side<'_>, moved: &AtomicU64) -> Result<Source, Failure> {
+async fn drain(from: Side<'_>, to: Side<'_>, meter: &Meter<'_>) -> Result<Source, Failure> {
     let mut buffer = vec![0; BUFFER];
     loop {
         match from.stream.try_read(&mut buffer) {
             Ok(0) => return Ok(Source::Ended),
             Ok(length) => {
                 write(to.stream, &buffer[..length]).await.map_err(|_| to.broke)?;
-                moved.fetch_add(length as u64, Relaxed);
+                meter.add(length as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Source::Open),
             Err(_) => return Err(from.broke),

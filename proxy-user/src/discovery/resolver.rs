@@ -49,6 +49,11 @@ impl Resolver {
 
     pub async fn resolve(&self, last: Option<&Answer>) -> Result<Answer, LookupError> {
         let (v4, v6) = tokio::join!(self.ask(RecordType::A), self.ask(RecordType::AAAA));
+        if let (Reply::Addresses(_), Reply::Failed(error))
+        | (Reply::Failed(error), Reply::Addresses(_)) = (&v4, &v6)
+        {
+            tracing::warn!("half an answer, the other family's addresses stay: {error}");
+        }
         merge(v4, v6, last)
     }
 

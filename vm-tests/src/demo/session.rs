@@ -1,6 +1,6 @@
 //! Load and rotations go on, and whoever looks is shown how, until there is enough of it.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, pin::pin, time::Duration};
 
 use jiff::Timestamp;
 use proxy_user::status::Status;
@@ -65,8 +65,10 @@ pub(crate) async fn run(
     let (to_statuses, statuses) = mpsc::channel(1);
     let (to_rotations, rotations) = mpsc::unbounded_channel();
     let news = News { statuses, rotations, step: lab.step() };
+    // Dropped after the load: the ENIs of a rotation under way must not vanish under requests.
+    let mut rotate = pin!(rotate(lab, schedule, &to_rotations));
     tokio::select! {
-        () = rotate(lab, schedule, &to_rotations) => {}
+        () = &mut rotate => {}
         () = poll(&admin, &to_statuses) => {}
         seen = news.show(&load, &mut model, view) => seen?,
         () = stop.requested() => {}

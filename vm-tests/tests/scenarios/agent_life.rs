@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use proxy_user::status::Status;
 use vm_tests::{Client, Mix, Reply};
 
-use crate::setting::{Scenario, lab, live};
+use crate::setting::{lab, live};
+
+/// The agent reads the kernel's counters every 2 s.
+const SAMPLED: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn sigkill_leaves_connections_working_and_a_restart_takes_them_over() {
     let mut lab = lab("sigkill", |_| {}).await;
     let kept = lab.client().kept().expect("a client");
     let first = request(&kept).await;
-    let before = opened(&mut lab).await;
-    assert!(before > 0, "the connection is counted");
+    let counted = lab.until("the connection is counted", SAMPLED, |status| opened(status) > 0);
+    let before = opened(&counted.await);
 
     lab.agent().kill().await.expect("killed");
     same_connection(&first, &request(&kept).await);
@@ -21,9 +25,10 @@ async fn sigkill_leaves_connections_working_and_a_restart_takes_them_over() {
     lab.agent().restart().await.expect("a new agent");
     same_connection(&first, &request(&kept).await);
     request(&lab.client()).await;
-    let status = lab.status().await;
-    assert!(status.datapath.flow_entries >= 2, "{:?}", status.datapath);
-    assert!(opened(&mut lab).await >= before + 2, "counters go on");
+    lab.until("inherited flows and counters that go on", SAMPLED, |status| {
+        status.datapath.flow_entries >= 2 && opened(status) >= before + 2
+    })
+    .await;
     lab.done().await;
 }
 
@@ -67,6 +72,6 @@ fn same_connection(one: &Reply, other: &Reply) {
     assert_eq!((&one.eni, one.connection), (&other.eni, other.connection));
 }
 
-async fn opened(lab: &mut Scenario) -> u64 {
-    lab.status().await.backends.iter().map(|backend| backend.opened).sum()
+fn opened(status: &Status) -> u64 {
+    status.backends.iter().map(|backend| backend.opened).sum()
 }

@@ -8,25 +8,28 @@ use tokio::{
 };
 use vm_tests::{Client, Service};
 
-use crate::setting::{lab, live, within};
+use crate::setting::{Scenario, lab, live, within};
 
 #[tokio::test]
 async fn a_request_goes_through_each_eni_and_none_through_the_listener() {
     let mut lab = lab("each_eni", |_| {}).await;
     lab.until("three live backends", Duration::from_secs(5), |status| live(status) == 3).await;
-    let client = lab.client();
-    let mut answered = BTreeSet::new();
-    for _ in 0..60 {
-        let reply = client.get("/readyz").await.expect("an answer");
-        assert_eq!((reply.status, reply.body.as_slice()), (200, b"ok".as_slice()));
-        answered.insert(reply.eni);
-    }
-    let all: BTreeSet<_> = lab.enis().iter().map(|eni| eni.address().ip().to_string()).collect();
-    assert_eq!(answered, all);
+    within("an answer from each ENI", Duration::from_secs(5), every_eni_answers(&lab)).await;
     let status = lab.status().await;
     assert_eq!(status.datapath.name, "packet", "{}", status.datapath.reason);
     assert_eq!(status.listener.accepted, 0, "{:?}", status.reasons);
     lab.done().await;
+}
+
+async fn every_eni_answers(lab: &Scenario) {
+    let client = lab.client();
+    let mut silent: BTreeSet<_> =
+        lab.enis().iter().map(|eni| eni.address().ip().to_string()).collect();
+    while !silent.is_empty() {
+        let reply = client.get("/readyz").await.expect("an answer");
+        assert_eq!((reply.status, reply.body.as_slice()), (200, b"ok".as_slice()));
+        silent.remove(&reply.eni);
+    }
 }
 
 #[tokio::test]

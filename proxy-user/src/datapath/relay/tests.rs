@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,7 +16,8 @@ const LONG: Duration = Duration::from_secs(60);
 struct Line {
     client: TcpStream,
     backend: TcpStream,
-    relay: JoinHandle<(Result<(), Failure>, Traffic)>,
+    relay: JoinHandle<Result<(), Failure>>,
+    traffic: Arc<Traffic>,
 }
 
 async fn pair() -> (TcpStream, TcpStream) {
@@ -30,11 +31,10 @@ async fn line(half_closed: Duration) -> Line {
     let ((client, inside), (outside, backend)) = (pair().await, pair().await);
     socket::prepare(&inside).unwrap();
     socket::prepare(&outside).unwrap();
-    let relay = tokio::spawn(async move {
-        let traffic = Traffic::default();
-        (relay(inside, outside, &traffic, half_closed).await, traffic)
-    });
-    Line { client, backend, relay }
+    let traffic = Arc::new(Traffic::default());
+    let counted = traffic.clone();
+    let relay = tokio::spawn(async move { relay(inside, outside, &counted, half_closed).await });
+    Line { client, backend, relay, traffic }
 }
 
 async fn soon<F: Future>(future: F) -> F::Output {
@@ -48,7 +48,7 @@ async fn read_all(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 
 #[tokio::test]
 async fn bytes_arrive_in_order_both_ways_at_once_and_are_counted() {
-    let Line { mut client, mut backend, relay } = line(LONG).await;
+    let Line { mut client, mut backend, relay, traffic } = line(LONG).await;
     let request: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
     let response: Vec<u8> = (0..2_000_000u32).map(|n| (n % 241) as u8).collect();
     let (sent, answer) = (request.clone(), response.clone());
@@ -71,44 +71,43 @@ async fn bytes_arrive_in_order_both_ways_at_once_and_are_counted() {
     soon(async { tokio::join!(asking, async { read.read_to_end(&mut got).await.unwrap() }) }).await;
     assert!(got == response, "the response arrived whole");
     assert!(soon(at_backend).await.unwrap() == request, "the request arrived whole");
-    let (ended, traffic) = soon(relay).await.unwrap();
-    assert_eq!(ended, Ok(()));
+    assert_eq!(soon(relay).await.unwrap(), Ok(()));
     assert_eq!(traffic.to_backend.load(Relaxed), request.len() as u64);
     assert_eq!(traffic.to_client.load(Relaxed), response.len() as u64);
 }
 
 #[tokio::test]
 async fn a_half_close_is_passed_on_and_the_other_way_goes_on() {
-    let Line { mut client, mut backend, relay } = line(LONG).await;
+    let Line { mut client, mut backend, relay, .. } = line(LONG).await;
     client.write_all(b"question").await.unwrap();
     client.shutdown().await.unwrap();
     assert_eq!(read_all(&mut backend).await.unwrap(), b"question");
     backend.write_all(b"answer").await.unwrap();
     drop(backend);
     assert_eq!(read_all(&mut client).await.unwrap(), b"answer");
-    assert_eq!(soon(relay).await.unwrap().0, Ok(()));
+    assert_eq!(soon(relay).await.unwrap(), Ok(()));
 }
 
 #[tokio::test]
 async fn a_reset_on_one_side_is_a_reset_on_the_other() {
-    let Line { client, mut backend, relay } = line(LONG).await;
+    let Line { client, mut backend, relay, .. } = line(LONG).await;
     client.set_zero_linger().unwrap();
     drop(client);
     let error = read_all(&mut backend).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(soon(relay).await.unwrap().0, Err(Failure::ClientBroke));
+    assert_eq!(soon(relay).await.unwrap(), Err(Failure::ClientBroke));
 
-    let Line { mut client, backend, relay } = line(LONG).await;
+    let Line { mut client, backend, relay, .. } = line(LONG).await;
     backend.set_zero_linger().unwrap();
     drop(backend);
     let error = read_all(&mut client).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(soon(relay).await.unwrap().0, Err(Failure::BackendBroke));
+    assert_eq!(soon(relay).await.unwrap(), Err(Failure::BackendBroke));
 }
 
 #[tokio::test]
 async fn a_relay_that_is_cut_short_resets_both() {
-    let Line { mut client, mut backend, relay } = line(LONG).await;
+    let Line { mut client, mut backend, relay, .. } = line(LONG).await;
     backend.write_all(b"x").await.unwrap();
     soon(client.read_u8()).await.unwrap();
     relay.abort();
@@ -120,10 +119,16 @@ async fn a_relay_that_is_cut_short_resets_both() {
 
 #[tokio::test]
 async fn a_half_closed_connection_that_moves_nothing_is_reset() {
-    let Line { mut client, mut backend, relay } = line(Duration::from_millis(50)).await;
+    let Line { mut client, mut backend, relay, traffic } = line(Duration::from_millis(50)).await;
+    let _others_of_the_backend = tokio::spawn(async move {
+        loop {
+            traffic.to_client.fetch_add(1, Relaxed);
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
     client.shutdown().await.unwrap();
     assert_eq!(read_all(&mut backend).await.unwrap(), b"");
-    assert_eq!(soon(relay).await.unwrap().0, Err(Failure::HalfClosedTooLong));
+    assert_eq!(soon(relay).await.unwrap(), Err(Failure::HalfClosedTooLong));
     let error = read_all(&mut client).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }

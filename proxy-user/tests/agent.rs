@@ -1,0 +1,160 @@
+//! The whole agent with the relay on loopback: a real resolver, real backends, real signals.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+#[path = "agent/backend.rs"]
+mod backend;
+#[path = "agent/dns.rs"]
+mod dns;
+#[path = "agent/process.rs"]
+mod process;
+
+use std::{collections::BTreeSet, io, sync::atomic::Ordering::Relaxed};
+
+use backend::{Backend, address, free_port};
+use dns::Dns;
+use nix::sys::signal::Signal;
+use process::{Agent, DEADLINE};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+#[tokio::test]
+async fn connections_reach_every_backend_and_follow_the_answer() {
+    let port = free_port();
+    let backends = [Backend::start(1, port).await, Backend::start(2, port).await];
+    let dns = Dns::start(&[address(1), address(2)]).await;
+    let agent = Agent::start(dns.address, port, &[]);
+    agent.until_live(&[1, 2]).await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..200 {
+        seen.insert(agent.request("hello").await.unwrap());
+    }
+    assert_eq!(seen, BTreeSet::from(["1:hello".into(), "2:hello".into()]));
+
+    let _third = Backend::start(3, port).await;
+    dns.set(Some(&[address(3)]));
+    agent.until_live(&[3]).await;
+    drop(backends);
+    for _ in 0..20 {
+        assert_eq!(agent.request("again").await.unwrap(), "3:again");
+    }
+    let status = agent.until("all counted", |status| status.listener.open == 0).await;
+    assert_eq!(status.listener.relayed, 220);
+    let third = status.backends.iter().find(|known| known.address.port() == port && known.resolved);
+    let third = third.unwrap();
+    assert_eq!((third.opened, third.bytes_to_backend, third.bytes_to_client), (20, 100, 140));
+}
+
+#[tokio::test]
+async fn the_last_good_answer_serves_while_dns_fails() {
+    let port = free_port();
+    let _backend = Backend::start(1, port).await;
+    let dns = Dns::start(&[address(1)]).await;
+    let agent = Agent::start(dns.address, port, &[]);
+    agent.until_live(&[1]).await;
+    dns.set(None);
+    let status = agent.until("a failure", |status| status.dns.failures >= 2).await;
+    assert!(status.dns.last_error.is_some());
+    assert_eq!(agent.request("still").await.unwrap(), "1:still");
+    agent.until_live(&[1]).await;
+    dns.set(Some(&[address(1)]));
+    agent.until("an answer again", |status| status.dns.last_error.is_none()).await;
+}
+
+#[tokio::test]
+async fn without_a_live_backend_clients_are_reset_and_readyz_says_why() {
+    let port = free_port();
+    let dns = Dns::start(&[address(1)]).await;
+    let agent = Agent::start(dns.address, port, &[]);
+    agent.until("known", |status| status.backends.len() == 1).await;
+    let refusal = agent.request("anybody?").await.unwrap_err();
+    assert_eq!(refusal.kind(), io::ErrorKind::ConnectionReset);
+    let status = agent.until("counted", |status| status.listener.open == 0).await;
+    assert_eq!(status.listener.failures["no_backend"], 1);
+    let ready = agent.admin("/readyz").await;
+    assert!(ready.contains(" 503 ") && ready.contains("none of 1 backends is live"), "{ready}");
+    assert!(agent.admin("/healthz").await.ends_with("ok\n"));
+
+    let _backend = Backend::start(1, port).await;
+    agent.until_live(&[1]).await;
+    assert!(agent.admin("/readyz").await.ends_with("ok\n"));
+}
+
+/// A TTL that is far from over: only the failed connection can be what asks again.
+#[tokio::test]
+async fn a_failed_connection_tries_another_backend_and_asks_dns_again() {
+    let port = free_port();
+    let backends = [Backend::start(1, port).await, Backend::start(2, port).await];
+    let dns = Dns::start(&[address(1), address(2)]).await;
+    let agent = Agent::start(dns.address, port, &["--min-ttl=1m", "--health-interval=1h"]);
+    agent.until_live(&[1, 2]).await;
+    let asked_before = dns.questions.load(Relaxed);
+    let [first, _second] = backends;
+    drop(first);
+    let mut failed = 0;
+    while failed == 0 {
+        assert_eq!(agent.request("x").await.unwrap(), "2:x");
+        let status = agent.until("answered", |status| status.listener.open == 0).await;
+        failed = status.listener.failures.get("connect_failed").copied().unwrap_or(0);
+    }
+    agent.until("asked again", |_| dns.questions.load(Relaxed) > asked_before).await;
+}
+
+#[tokio::test]
+async fn sigterm_lets_connections_end_and_a_second_one_does_not_wait() {
+    let port = free_port();
+    let _backend = Backend::start(1, port).await;
+    let dns = Dns::start(&[address(1)]).await;
+    for impatient in [false, true] {
+        let agent = Agent::start(dns.address, port, &["--drain-timeout=1h"]);
+        agent.until_live(&[1]).await;
+        let mut stream = TcpStream::connect(agent.listen).await.unwrap();
+        let mut greeting = [0; 2];
+        stream.read_exact(&mut greeting).await.unwrap();
+        agent.signal(Signal::SIGTERM);
+        agent.until("draining", |status| status.reason.as_deref() == Some("draining")).await;
+        assert!(agent.admin("/readyz").await.contains(" 503 "));
+        if impatient {
+            agent.signal(Signal::SIGTERM);
+            let cut = timeout(DEADLINE, stream.read_u8()).await.unwrap().unwrap_err();
+            assert_eq!(cut.kind(), io::ErrorKind::ConnectionReset);
+        } else {
+            stream.write_all(b"last words").await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).await.unwrap();
+            assert_eq!(reply, "last words");
+        }
+        assert_eq!(agent.ended().await.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn metrics_and_the_page_say_what_the_status_says() {
+    let port = free_port();
+    let _backend = Backend::start(1, port).await;
+    let dns = Dns::start(&[address(1)]).await;
+    let agent = Agent::start(dns.address, port, &[]);
+    agent.until_live(&[1]).await;
+    agent.request("x").await.unwrap();
+    agent.until("answered", |status| status.listener.open == 0).await;
+    let metrics = agent.admin("/metrics").await;
+    for line in [
+        "enigate_ready 1".to_owned(),
+        "enigate_backends{state=\"live\"} 1".into(),
+        "enigate_backends{state=\"down\"} 0".into(),
+        "enigate_dns_addresses 1".into(),
+        "enigate_listener_relayed_total 1".into(),
+        format!("enigate_backend_connections_total{{backend=\"127.77.0.1:{port}\"}} 1"),
+        format!(
+            "enigate_backend_bytes_total{{backend=\"127.77.0.1:{port}\",direction=\"to_client\"}} 3"
+        ),
+        "# EOF".into(),
+    ] {
+        assert!(metrics.lines().any(|said| said == line), "no {line:?} in:\n{metrics}");
+    }
+    assert!(agent.admin("/").await.contains("<title>enigate</title>"));
+}

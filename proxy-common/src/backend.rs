@@ -13,6 +13,11 @@ pub const MAX_BACKEND_IDS: u32 = 256;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendId(pub u16);
 
+impl BackendId {
+    /// Nobody's: above every id. For the programs, whose verifier dislikes an `Option`'s unset half.
+    pub const NONE: Self = Self(u16::MAX);
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backend {

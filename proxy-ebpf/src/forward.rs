@@ -32,12 +32,21 @@ pub struct Send {
 #[inline(always)]
 pub fn forward<P: Packet, E: Environment>(packet: &mut P, environment: &E) -> Result<Send, Reason> {
     let config = environment.config().ok_or(Reason::NotConfigured)?;
-    let sent = Send { ifindex: config.ifindex };
-    let segment = match parse::segment(packet, config) {
-        Ok(segment) => segment,
-        Err(Reason::NotTcp) => return icmp::relay(packet, config, environment).map(|()| sent),
-        Err(reason) => return Err(reason),
-    };
+    match forward_segment(packet, config, environment) {
+        Err(Reason::NotTcp) => icmp::relay(packet, config, environment)?,
+        forwarded => forwarded?,
+    }
+    Ok(Send { ifindex: config.ifindex })
+}
+
+/// A function of its own, beside [`icmp::relay`]: each has the whole of the small stack.
+#[inline(never)]
+fn forward_segment<P: Packet, E: Environment>(
+    packet: &mut P,
+    config: &Config,
+    environment: &E,
+) -> Result<(), Reason> {
+    let segment = parse::segment(packet, config)?;
     let to = match known(&segment, environment) {
         Known::Flow(translation) => translation,
         Known::Nothing { unanswered } if opens(&segment, config) => {
@@ -48,7 +57,7 @@ pub fn forward<P: Packet, E: Environment>(packet: &mut P, environment: &E) -> Re
         }
         Known::Nothing { .. } => return Err(Reason::OtherPort),
     };
-    translate::translate(packet, &segment, to, config.ifindex).map(|()| sent)
+    translate::translate(packet, &segment, to, config.ifindex)
 }
 
 /// The same for what is in the table already, and nothing else: for a hook with another behind it
@@ -73,16 +82,17 @@ pub fn forward_established<P: Packet, E: Environment>(
 
 enum Known {
     Flow(Translation),
-    /// No entry, or none any more. `unanswered`: the backend that it was, and that kept silent.
+    /// No entry, or none any more. `unanswered`: the backend that it was, and that kept silent; or
+    /// [`BackendId::NONE`].
     Nothing {
-        unanswered: Option<BackendId>,
+        unanswered: BackendId,
     },
 }
 
 #[inline(always)]
 fn known<E: Environment>(segment: &Segment, environment: &E) -> Known {
     let Some(mut flow) = environment.flow(&segment.key()) else {
-        return Known::Nothing { unanswered: None };
+        return Known::Nothing { unanswered: BackendId::NONE };
     };
     if segment.flags.opens()
         && flow.direction == Direction::ToBackend
@@ -102,10 +112,10 @@ fn over<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> Opti
     let twin = flow.twin(segment.local);
     let answer = environment.flow(&twin).map_or(Half::Reset, |twin| twin.half);
     let unanswered = match Life::of(flow.half, answer) {
-        Life::Closed => None,
+        Life::Closed => BackendId::NONE,
         Life::Opening if answer == Half::Opening && moves_on(flow, segment, environment) => {
             environment.count_closed(flow.backend);
-            Some(flow.backend)
+            flow.backend
         }
         Life::Opening | Life::Open => return None,
     };

@@ -1,7 +1,7 @@
 //! A new connection: which backend, which source port, and its two entries in the table.
 
 use proxy_common::{
-    addr::{Addr, Port},
+    addr::Port,
     backend::{Backend, BackendId, Choices, MAX_BACKENDS},
     config::Config,
     flow::{Direction, Flow, FlowKey, Half, Life},
@@ -16,7 +16,9 @@ use crate::{
 };
 
 /// Tries at a free source port, each of which costs a look into the table.
-const PORT_TRIES: u32 = 24;
+const FREE_TRIES: u32 = 16;
+/// Tries at one whose connection has ended. Each is a path that the verifier walks.
+const FINISHED_TRIES: u32 = 4;
 /// A finished connection's port is not given away while its last packets may still be under way.
 const PORT_REST: Age = Age::from_millis(1_000);
 
@@ -24,8 +26,8 @@ const PORT_REST: Age = Age::from_millis(1_000);
 pub struct New<'a> {
     pub segment: Segment,
     pub config: &'a Config,
-    /// The backend that it was sent to before, and that kept silent.
-    pub unanswered: Option<BackendId>,
+    /// The backend that it was sent to before, and that kept silent; or [`BackendId::NONE`].
+    pub unanswered: BackendId,
 }
 
 /// Makes the entries of a new connection.
@@ -37,32 +39,31 @@ pub fn open<E: Environment>(new: &New<'_>, environment: &E) -> Result<Translatio
     let set = environment.backends().ok_or(Reason::NotConfigured)?;
     let choices = set.of(segment.family);
     let backend = choose(choices, environment, *unanswered).ok_or(Reason::NoBackend)?;
-    let own_port = claim(segment, &backend, config, environment)?;
-    let to_backend = Flow {
-        peer: backend.address,
-        peer_port: backend.port,
-        own_port,
-        direction: Direction::ToBackend,
-        packets: 1,
-        bytes: u64::from(segment.bytes),
-        ..blank(backend.id, environment)
-    };
-    if environment.insert(&segment.key(), &to_backend).is_err() {
-        environment.remove(&to_backend.twin(segment.local));
+    // One entry after the other in the same place: the stack is small.
+    let mut flow = answers(segment, backend.id, environment);
+    let own_port = claim(segment, backend, config, &flow, environment)?;
+    flow.peer = backend.address;
+    flow.peer_port = backend.port;
+    flow.own_port = own_port;
+    flow.direction = Direction::ToBackend;
+    flow.packets = 1;
+    flow.bytes = u64::from(segment.bytes);
+    if environment.insert(&segment.key(), &flow).is_err() {
+        environment.remove(&flow.twin(segment.local));
         return Err(Reason::TableFull);
     }
-    environment.count_opened(backend.id);
-    environment.count_packet(backend.id, Direction::ToBackend, segment.bytes);
-    Ok(Translation::of(&to_backend))
+    environment.count_opened(flow.backend);
+    environment.count_packet(flow.backend, Direction::ToBackend, segment.bytes);
+    Ok(Translation::of(&flow))
 }
 
 /// Two at random, and of these the one with fewer open connections.
 #[inline(always)]
-fn choose<E: Environment>(
-    choices: &Choices,
+fn choose<'a, E: Environment>(
+    choices: &'a Choices,
     environment: &E,
-    not: Option<BackendId>,
-) -> Option<Backend> {
+    not: BackendId,
+) -> Option<&'a Backend> {
     let len = choices.len.min(MAX_BACKENDS as u32);
     if len == 0 {
         return None;
@@ -76,9 +77,9 @@ fn choose<E: Environment>(
     // One of the others, each as likely as the next.
     let among_others = scale(chance >> 16, len - 1);
     let second = at(choices, among_others + u32::from(among_others >= first_index))?;
-    let prefer_second = if Some(first.id) == not {
+    let prefer_second = if first.id == not {
         true
-    } else if Some(second.id) == not {
+    } else if second.id == not {
         false
     } else {
         environment.open_flows(second.id) < environment.open_flows(first.id)
@@ -94,8 +95,8 @@ const fn scale(chance: u32, len: u32) -> u32 {
 }
 
 #[inline(always)]
-fn at(choices: &Choices, index: u32) -> Option<Backend> {
-    choices.backends.get(index as usize).copied()
+fn at(choices: &Choices, index: u32) -> Option<&Backend> {
+    choices.backends.get(index as usize)
 }
 
 /// Claims a source port by inserting the entry of the answers; the client's own where it is free.
@@ -104,42 +105,39 @@ fn claim<E: Environment>(
     segment: &Segment,
     backend: &Backend,
     config: &Config,
+    to_client: &Flow,
     environment: &E,
 ) -> Result<Port, Reason> {
-    let to_client = Flow {
-        peer: segment.source,
-        peer_port: segment.source_port,
-        own_port: segment.destination_port,
-        direction: Direction::ToClient,
-        ..blank(backend.id, environment)
+    let start = environment.random() >> 1;
+    let mut key = FlowKey {
+        remote: backend.address,
+        remote_port: backend.port,
+        local_port: segment.source_port,
+        local: segment.local,
+        padding: 0,
     };
-    let start = environment.random();
-    for attempt in 0..PORT_TRIES {
-        let port = match attempt {
-            0 if config.sources.contains(segment.source_port) => segment.source_port,
-            _ => config
-                .sources
-                .nth((start >> 1).wrapping_add(attempt))
-                .ok_or(Reason::PortsExhausted)?,
-        };
-        let key = FlowKey {
-            remote: backend.address,
-            remote_port: backend.port,
-            local_port: port,
-            local: segment.local,
-            padding: 0,
-        };
-        let mut claimed = environment.insert(&key, &to_client);
-        if claimed == Err(InsertError::Taken) && make_way(&key, environment) {
-            claimed = environment.insert(&key, &to_client);
+    for attempt in 0..FREE_TRIES {
+        if attempt > 0 || !config.sources.contains(segment.source_port) {
+            key.local_port = nth(config, start, attempt)?;
         }
-        match claimed {
-            Ok(()) => return Ok(port),
+        match environment.insert(&key, to_client) {
+            Ok(()) => return Ok(key.local_port),
             Err(InsertError::Full) => return Err(Reason::TableFull),
             Err(InsertError::Taken) => {}
         }
     }
+    for attempt in 0..FINISHED_TRIES {
+        key.local_port = nth(config, start, attempt)?;
+        if make_way(&key, environment) && environment.insert(&key, to_client).is_ok() {
+            return Ok(key.local_port);
+        }
+    }
     Err(Reason::PortsExhausted)
+}
+
+#[inline(always)]
+fn nth(config: &Config, start: u32, attempt: u32) -> Result<Port, Reason> {
+    config.sources.nth(start.wrapping_add(attempt)).ok_or(Reason::PortsExhausted)
 }
 
 /// Clears a finished connection off a port, once its last packets are no longer under way.
@@ -159,17 +157,17 @@ fn make_way<E: Environment>(key: &FlowKey, environment: &E) -> bool {
     true
 }
 
-/// A flow of which nothing is known yet but its backend and the time.
+/// The flow of the answers, of which none has come yet.
 #[inline(always)]
-fn blank<E: Environment>(backend: BackendId, environment: &E) -> Flow {
+fn answers<E: Environment>(segment: &Segment, backend: BackendId, environment: &E) -> Flow {
     let now = environment.now();
     Flow {
         bytes: 0,
-        peer: Addr::UNSPECIFIED,
-        peer_port: Port::default(),
-        own_port: Port::default(),
+        peer: segment.source,
+        peer_port: segment.source_port,
+        own_port: segment.destination_port,
         backend,
-        direction: Direction::ToBackend,
+        direction: Direction::ToClient,
         half: Half::Opening,
         packets: 0,
         acked: 0,

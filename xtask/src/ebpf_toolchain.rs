@@ -76,8 +76,9 @@ impl Toolchain {
 }
 
 impl Compiler {
-    /// The usual one first.
-    pub const ALL: [Self; 2] = [Self::Rustup, Self::Debian];
+    /// Debian's first: it comes from the archive that also has the LLVM which bpf-linker is built
+    /// with, while a nightly's LLVM may be newer than any that is packaged.
+    pub const ALL: [Self; 2] = [Self::Debian, Self::Rustup];
 
     /// The compiler's major version of LLVM, as the compiler itself says.
     pub fn llvm(self) -> Option<LlvmMajor> {

@@ -4,7 +4,6 @@ extern crate std;
 
 use std::{
     collections::HashSet,
-    format,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     vec,
 };
@@ -400,7 +399,7 @@ fn the_account_of_a_flow_is_kept() {
     data.acknowledgement = 0xdead_beef;
     passes(&environment, &data);
     let flow = environment.flow_now(&key((CLIENT, CPORT), LISTEN)).unwrap();
-    assert_eq!((flow.packets, flow.bytes), (3, 40 + 40 + 1_040), "{}", format!("{flow:?}"));
+    assert_eq!((flow.packets, flow.bytes), (3, 40 + 40 + 1_040), "{flow:?}");
     assert_eq!(flow.acked, 0xdead_beef);
     assert_eq!(environment.packets.borrow()[&(BackendId(1), 0)], 3);
 }

@@ -1,5 +1,7 @@
 //! The program, loaded but attached to nothing, with maps of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
+
 use std::net::Ipv4Addr;
 
 use aya::{

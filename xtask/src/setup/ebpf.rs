@@ -26,7 +26,7 @@ pub fn compiler() -> State {
             State::Present { found: format!("{compiler}, LLVM {llvm}") }
         }
         None => State::Missing {
-            remedy: "install rustup's nightly with rust-src, or else Debian's rustc-web".into(),
+            remedy: "install Debian's rustc-web, or else rustup's nightly with rust-src".into(),
         },
     }
 }
@@ -53,7 +53,7 @@ pub fn install() -> anyhow::Result<()> {
             Err(error) => eprintln!("    cannot use {compiler}: {error:#}"),
         }
     }
-    bail!("neither rustup's nightly nor Debian's rustc can be had; the reasons are above")
+    bail!("neither Debian's rustc nor rustup's nightly can be had; the reasons are above")
 }
 
 fn complete(compiler: Compiler) -> anyhow::Result<()> {

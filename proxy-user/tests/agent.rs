@@ -11,7 +11,7 @@ mod process;
 
 use std::{collections::BTreeSet, io, sync::atomic::Ordering::Relaxed};
 
-use backend::{Backend, address, free_port};
+use backend::{PORT, Subnet};
 use dns::Dns;
 use nix::sys::signal::Signal;
 use process::{Agent, DEADLINE};
@@ -23,10 +23,10 @@ use tokio::{
 
 #[tokio::test]
 async fn connections_reach_every_backend_and_follow_the_answer() {
-    let port = free_port();
-    let backends = [Backend::start(1, port).await, Backend::start(2, port).await];
-    let dns = Dns::start(&[address(1), address(2)]).await;
-    let agent = Agent::start(dns.address, port, &[]);
+    let net = Subnet::fresh();
+    let backends = [net.backend(1).await, net.backend(2).await];
+    let dns = Dns::start(&[net.address(1), net.address(2)]).await;
+    let agent = Agent::start(dns.address, &[]);
     agent.until_live(&[1, 2]).await;
     let mut seen = BTreeSet::new();
     for _ in 0..200 {
@@ -34,8 +34,8 @@ async fn connections_reach_every_backend_and_follow_the_answer() {
     }
     assert_eq!(seen, BTreeSet::from(["1:hello".into(), "2:hello".into()]));
 
-    let _third = Backend::start(3, port).await;
-    dns.set(Some(&[address(3)]));
+    let _third = net.backend(3).await;
+    dns.set(Some(&[net.address(3)]));
     agent.until_live(&[3]).await;
     drop(backends);
     for _ in 0..20 {
@@ -43,32 +43,32 @@ async fn connections_reach_every_backend_and_follow_the_answer() {
     }
     let status = agent.until("all counted", |status| status.listener.open == 0).await;
     assert_eq!(status.listener.relayed, 220);
-    let third = status.backends.iter().find(|known| known.address.port() == port && known.resolved);
+    let third = status.backends.iter().find(|known| known.resolved);
     let third = third.unwrap();
     assert_eq!((third.opened, third.bytes_to_backend, third.bytes_to_client), (20, 100, 140));
 }
 
 #[tokio::test]
 async fn the_last_good_answer_serves_while_dns_fails() {
-    let port = free_port();
-    let _backend = Backend::start(1, port).await;
-    let dns = Dns::start(&[address(1)]).await;
-    let agent = Agent::start(dns.address, port, &[]);
+    let net = Subnet::fresh();
+    let _backend = net.backend(1).await;
+    let dns = Dns::start(&[net.address(1)]).await;
+    let agent = Agent::start(dns.address, &[]);
     agent.until_live(&[1]).await;
     dns.set(None);
     let status = agent.until("a failure", |status| status.dns.failures >= 2).await;
     assert!(status.dns.last_error.is_some());
     assert_eq!(agent.request("still").await.unwrap(), "1:still");
     agent.until_live(&[1]).await;
-    dns.set(Some(&[address(1)]));
+    dns.set(Some(&[net.address(1)]));
     agent.until("an answer again", |status| status.dns.last_error.is_none()).await;
 }
 
 #[tokio::test]
 async fn without_a_live_backend_clients_are_reset_and_readyz_says_why() {
-    let port = free_port();
-    let dns = Dns::start(&[address(1)]).await;
-    let agent = Agent::start(dns.address, port, &[]);
+    let net = Subnet::fresh();
+    let dns = Dns::start(&[net.address(1)]).await;
+    let agent = Agent::start(dns.address, &[]);
     agent.until("known", |status| status.backends.len() == 1).await;
     let refusal = agent.request("anybody?").await.unwrap_err();
     assert_eq!(refusal.kind(), io::ErrorKind::ConnectionReset);
@@ -78,7 +78,7 @@ async fn without_a_live_backend_clients_are_reset_and_readyz_says_why() {
     assert!(ready.contains(" 503 ") && ready.contains("none of 1 backends is live"), "{ready}");
     assert!(agent.admin("/healthz").await.ends_with("ok\n"));
 
-    let _backend = Backend::start(1, port).await;
+    let _backend = net.backend(1).await;
     agent.until_live(&[1]).await;
     assert!(agent.admin("/readyz").await.ends_with("ok\n"));
 }
@@ -86,14 +86,14 @@ async fn without_a_live_backend_clients_are_reset_and_readyz_says_why() {
 /// A TTL that is far from over: only the failed connection can be what asks again.
 #[tokio::test]
 async fn a_failed_connection_tries_another_backend_and_asks_dns_again() {
-    let port = free_port();
-    let backends = [Backend::start(1, port).await, Backend::start(2, port).await];
-    let dns = Dns::start(&[address(1), address(2)]).await;
-    let agent = Agent::start(dns.address, port, &["--min-ttl=1m", "--health-interval=1h"]);
+    let net = Subnet::fresh();
+    let backends = [net.backend(1).await, net.backend(2).await];
+    let dns = Dns::start(&[net.address(1), net.address(2)]).await;
+    let agent = Agent::start(dns.address, &["--min-ttl=1m", "--health-interval=1h"]);
     agent.until_live(&[1, 2]).await;
     let asked_before = dns.questions.load(Relaxed);
     let [first, _second] = backends;
-    drop(first);
+    first.stop().await;
     let mut failed = 0;
     while failed == 0 {
         assert_eq!(agent.request("x").await.unwrap(), "2:x");
@@ -105,11 +105,11 @@ async fn a_failed_connection_tries_another_backend_and_asks_dns_again() {
 
 #[tokio::test]
 async fn sigterm_lets_connections_end_and_a_second_one_does_not_wait() {
-    let port = free_port();
-    let _backend = Backend::start(1, port).await;
-    let dns = Dns::start(&[address(1)]).await;
+    let net = Subnet::fresh();
+    let _backend = net.backend(1).await;
+    let dns = Dns::start(&[net.address(1)]).await;
     for impatient in [false, true] {
-        let agent = Agent::start(dns.address, port, &["--drain-timeout=1h"]);
+        let agent = Agent::start(dns.address, &["--drain-timeout=1h"]);
         agent.until_live(&[1]).await;
         let mut stream = TcpStream::connect(agent.listen).await.unwrap();
         let mut greeting = [0; 2];
@@ -134,24 +134,23 @@ async fn sigterm_lets_connections_end_and_a_second_one_does_not_wait() {
 
 #[tokio::test]
 async fn metrics_and_the_page_say_what_the_status_says() {
-    let port = free_port();
-    let _backend = Backend::start(1, port).await;
-    let dns = Dns::start(&[address(1)]).await;
-    let agent = Agent::start(dns.address, port, &[]);
+    let net = Subnet::fresh();
+    let _backend = net.backend(1).await;
+    let dns = Dns::start(&[net.address(1)]).await;
+    let agent = Agent::start(dns.address, &[]);
     agent.until_live(&[1]).await;
     agent.request("x").await.unwrap();
     agent.until("answered", |status| status.listener.open == 0).await;
     let metrics = agent.admin("/metrics").await;
+    let backend = format!("{}:{PORT}", net.address(1));
     for line in [
         "enigate_ready 1".to_owned(),
         "enigate_backends{state=\"live\"} 1".into(),
         "enigate_backends{state=\"down\"} 0".into(),
         "enigate_dns_addresses 1".into(),
         "enigate_listener_relayed_total 1".into(),
-        format!("enigate_backend_connections_total{{backend=\"127.77.0.1:{port}\"}} 1"),
-        format!(
-            "enigate_backend_bytes_total{{backend=\"127.77.0.1:{port}\",direction=\"to_client\"}} 3"
-        ),
+        format!("enigate_backend_connections_total{{backend=\"{backend}\"}} 1"),
+        format!("enigate_backend_bytes_total{{backend=\"{backend}\",direction=\"to_client\"}} 3"),
         "# EOF".into(),
     ] {
         assert!(metrics.lines().any(|said| said == line), "no {line:?} in:\n{metrics}");

@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -28,6 +28,9 @@ use crate::{
 /// Time for connections to end and give back what the process ran out of.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Without a pause for so long, the listener is said to be well again.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// Bound, and so known to be free, before anything else touches the network.
 pub struct Bound(TcpListener);
 
@@ -36,7 +39,8 @@ pub struct Listener {
     carrier: Carrier,
     connections: JoinSet<()>,
     journal: Journal,
-    is_paused: bool,
+    /// The newest pause of a run of them, which is two events however long it is.
+    paused_at: Option<Instant>,
 }
 
 /// The connections that were open when accepting ended.
@@ -60,7 +64,7 @@ impl Bound {
 
     pub fn serve(self, carrier: Carrier, journal: Journal) -> Listener {
         let connections = JoinSet::new();
-        Listener { socket: self.0, carrier, connections, journal, is_paused: false }
+        Listener { socket: self.0, carrier, connections, journal, paused_at: None }
     }
 }
 
@@ -90,8 +94,8 @@ impl Listener {
     }
 
     fn take(&mut self, client: TcpStream) {
-        if self.is_paused {
-            self.is_paused = false;
+        if self.paused_at.is_some_and(|paused_at| paused_at.elapsed() >= QUIET) {
+            self.paused_at = None;
             self.journal.note(Kind::Datapath, "the listener accepts connections again");
         }
         let carrier = self.carrier.clone();
@@ -105,8 +109,7 @@ impl Listener {
             return self.carrier.tally.failed(Failure::AcceptFailed);
         }
         self.carrier.tally.failed(Failure::AcceptPaused);
-        if !self.is_paused {
-            self.is_paused = true;
+        if self.paused_at.replace(Instant::now()).is_none() {
             let message = format!("the listener cannot accept and pauses: {error}");
             self.journal.warn(Kind::Datapath, message);
         }

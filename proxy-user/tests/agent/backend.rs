@@ -1,6 +1,9 @@
 //! A backend on an address of its own: says its address, then echoes.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
+};
 
 use tokio::{
     io::{AsyncWriteExt as _, copy},
@@ -8,26 +11,41 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// Of every backend; below the ports that the kernel gives out.
+pub const PORT: u16 = 18_443;
+
 pub struct Backend(JoinHandle<()>);
 
-pub const fn address(last: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 77, 0, last)
-}
+/// Addresses that no other test has.
+pub struct Subnet(u8);
 
-/// The same on every backend's address.
-pub fn free_port() -> u16 {
-    StdListener::bind((address(1), 0)).unwrap().local_addr().unwrap().port()
-}
+impl Subnet {
+    pub fn fresh() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
 
-impl Backend {
-    pub async fn start(last: u8, port: u16) -> Self {
-        let listener = TcpListener::bind(SocketAddr::from((address(last), port))).await.unwrap();
-        Self(tokio::spawn(async move {
+    pub fn address(&self, last: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, 77, self.0, last)
+    }
+
+    pub async fn backend(&self, last: u8) -> Backend {
+        let address = SocketAddr::from((self.address(last), PORT));
+        let listener = TcpListener::bind(address).await.unwrap();
+        Backend(tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 tokio::spawn(echo(stream, last));
             }
         }))
+    }
+}
+
+impl Backend {
+    /// Nothing listens any more when this returns.
+    pub async fn stop(mut self) {
+        self.0.abort();
+        let _cancelled = (&mut self.0).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU8, Ordering::Relaxed},
     time::Duration,
@@ -23,6 +23,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use crate::backend::PORT;
+
+/// Below the ports that the kernel gives out.
+const LISTEN: u16 = 18_444;
+const ADMIN: u16 = 18_090;
 pub const DEADLINE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -32,22 +37,22 @@ pub struct Agent {
     child: Child,
 }
 
-/// On an address that no other agent of these tests has.
-fn free_address() -> SocketAddr {
+/// That no other agent of these tests has.
+fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
-    let address = Ipv4Addr::new(127, 78, 0, NEXT.fetch_add(1, Relaxed));
-    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
+    Ipv4Addr::new(127, 78, 0, NEXT.fetch_add(1, Relaxed))
 }
 
 impl Agent {
-    pub fn start(resolver: SocketAddr, port: u16, flags: &[&str]) -> Self {
-        let (listen, admin) = (free_address(), free_address());
+    pub fn start(resolver: SocketAddr, flags: &[&str]) -> Self {
+        let address = own_address();
+        let [listen, admin] = [LISTEN, ADMIN].map(|port| SocketAddr::from((address, port)));
         let child = Command::new(env!("CARGO_BIN_EXE_enigate"))
             .env_clear()
             // Flags beat the environment: a test may say otherwise.
             .env("ENIGATE_HEALTH_INTERVAL", "50ms")
             .args(["run", "--datapath=relay", "--fall=2"])
-            .arg(format!("--endpoint=api.example:{port}"))
+            .arg(format!("--endpoint=api.example:{PORT}"))
             .arg(format!("--resolver={resolver}"))
             .arg(format!("--listen={listen}"))
             .arg(format!("--admin={admin}"))

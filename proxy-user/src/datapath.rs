@@ -79,11 +79,6 @@ pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
         let wrong = format!("{}; provide it, or use --datapath relay", missing.join("; "));
         return Err(Refusal::new("datapath", "packet", wrong));
     }
-    if config.listen.is_ipv6() {
-        let wrong = "the packet path carries IPv4; listen on an IPv4 address, or use \
-                     --datapath relay";
-        return Err(Refusal::new("listen", config.listen, wrong));
-    }
     Ok(Attachment {
         interface: interface::choose(config.packet.interface.as_ref(), config.listen)?,
         listen: config.listen,
@@ -99,5 +94,7 @@ fn hook(choice: HookChoice) -> Hook {
         HookChoice::Auto => Hook::Auto,
         HookChoice::Tcx => Hook::Tcx,
         HookChoice::Clsact => Hook::Clsact,
+        HookChoice::Xdp => Hook::Xdp,
+        HookChoice::XdpGeneric => Hook::XdpGeneric,
     }
 }

@@ -30,7 +30,7 @@ pub enum DatapathChoice {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum HookChoice {
     /// TCX where the kernel has it, else clsact
     Auto,
@@ -38,6 +38,10 @@ pub enum HookChoice {
     Tcx,
     /// Any supported kernel
     Clsact,
+    /// In the driver, in front of TC; TC alone, with a warning, where that cannot be had
+    Xdp,
+    /// The kernel's emulation of XDP, in front of TC
+    XdpGeneric,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::kernel::{BackendCounters, Kernel, Target};
 use crate::{
-    backends::Snapshot,
+    backends::{Backend, Snapshot},
     journal::{Journal, Kind},
 };
 
@@ -163,8 +163,7 @@ fn read(kernel: &Kernel, ids: &[BackendId]) -> anyhow::Result<Counted> {
     Ok((counters.collect::<anyhow::Result<_>>()?, kernel.reasons()?))
 }
 
-/// The packet path carries IPv4.
 fn targets(snapshot: &Snapshot) -> Vec<Target> {
-    let live = snapshot.live().filter(|backend| backend.address.is_ipv4());
-    live.map(|backend| Target { id: backend.id.0, address: backend.address }).collect()
+    let target = |backend: &Backend| Target { id: backend.id.0, address: backend.address };
+    snapshot.live().map(target).collect()
 }

@@ -40,6 +40,9 @@ pub enum Hook {
     Auto,
     Tcx,
     Clsact,
+    /// In the driver, with TC behind it; TC alone where the driver refuses.
+    Xdp,
+    XdpGeneric,
 }
 
 /// A backend as the program knows it.
@@ -83,7 +86,7 @@ impl Kernel {
         Ok(Self { tables, attached, owners })
     }
 
-    /// `tcx` or `clsact`, as it came out.
+    /// `tcx`, `clsact`, `xdp` or `xdp-generic`, as it came out.
     pub fn hook(&self) -> &'static str {
         self.attached.as_str()
     }

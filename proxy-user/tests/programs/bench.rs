@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
-use std::net::Ipv4Addr;
-
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, PerCpuArray},
@@ -15,7 +13,7 @@ use proxy_common::{
     flow::{Flow, FlowKey},
     reason::Reason,
 };
-use proxy_ebpf::fake::{FakeEnvironment, FakePacket, Tcp, backend, checksums_verify, ends};
+use proxy_ebpf::fake::{End, FakeEnvironment, FakePacket, Tcp, both, checksums_verify, ends};
 use proxy_user::datapath::kernel::object;
 
 /// TC_ACT_UNSPEC: on to the next program, then the stack.
@@ -76,7 +74,7 @@ impl Bench {
     }
 
     /// Runs a segment that must leave translated, with right checksums; returns its ends.
-    pub fn forwards(&mut self, segment: &Tcp) -> [(Ipv4Addr, u16); 2] {
+    pub fn forwards(&mut self, segment: &Tcp) -> [End; 2] {
         let (verdict, out) = self.run(&segment.frame().bytes());
         assert_eq!(verdict, REDIRECTED, "{segment:?}");
         let out = FakePacket::from_bytes(&out);
@@ -89,7 +87,7 @@ impl Bench {
             self.ebpf.map_mut("ACTIVE").unwrap().try_into().unwrap();
         let next = 1 - active.get(&0, 0).unwrap();
         active.set(0, next, 0).unwrap();
-        let set = BackendSet::new(1, enis.into_iter().map(backend));
+        let set = BackendSet::new(1, both(enis));
         Array::<_, BackendSet>::try_from(self.ebpf.map_mut("BACKENDS").unwrap())
             .unwrap()
             .set(next, set, 0)

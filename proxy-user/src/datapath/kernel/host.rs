@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
 };
 
@@ -25,19 +25,28 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// With all of its IPv4 addresses, or the one that is listened on.
+    /// With all the addresses that a socket on `listen` would take connections for.
     pub fn find(name: &str, listen: SocketAddr) -> anyhow::Result<Self> {
         let index = if_nametoindex(name)
             .with_context(|| format!("interface: {name}: there is no such interface"))?;
-        let wanted = |address: &IpAddr| listen.ip().is_unspecified() || *address == listen.ip();
-        let addresses: Vec<IpAddr> =
-            addresses(name)?.into_iter().filter(IpAddr::is_ipv4).filter(wanted).collect();
+        let addresses: Vec<_> =
+            addresses(name)?.into_iter().filter(|address| serves(listen.ip(), *address)).collect();
         ensure!(
             !addresses.is_empty(),
-            "interface: {name}: it has no IPv4 address for listen {listen}; \
+            "interface: {name}: it has no address for listen {listen}; \
              the packet path takes connections for the interface's own addresses"
         );
         Ok(Self { name: name.to_owned(), index, addresses })
+    }
+}
+
+/// Link-local addresses are not reached through a load balancer.
+fn serves(listen: IpAddr, address: IpAddr) -> bool {
+    let is_link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    match listen {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.is_ipv4(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => !is_link_local,
+        named => named == address,
     }
 }
 
@@ -112,6 +121,22 @@ mod tests {
         let listen = "0.0.0.0:443".parse().unwrap();
         let error = Interface::find("no-such-if0", listen).unwrap_err();
         assert!(format!("{error:#}").contains("no-such-if0"), "{error:#}");
+    }
+
+    #[test]
+    fn an_ipv6_wildcard_takes_both_families_but_no_link_local_address() {
+        let rows = [
+            ("0.0.0.0", "10.0.0.1", true),
+            ("0.0.0.0", "fd00::1", false),
+            ("::", "10.0.0.1", true),
+            ("::", "fd00::1", true),
+            ("::", "fe80::1", false),
+            ("10.0.0.2", "10.0.0.1", false),
+        ];
+        for (listen, address, expected) in rows {
+            let served = serves(listen.parse().unwrap(), address.parse().unwrap());
+            assert_eq!(served, expected, "{listen} {address}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What outlives the agent on bpffs: `<pin dir>/layout-<N>/`, with the maps and the TCX link.
+//! What outlives the agent on bpffs: `<pin dir>/layout-<N>/`, with the maps and the links.
 
 use std::{
     fs,
@@ -11,6 +11,8 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 use proxy_common::LAYOUT;
+
+use super::attach::Attached;
 
 const BPFFS: &str = "/sys/fs/bpf";
 const PREFIX: &str = "layout-";
@@ -44,8 +46,8 @@ impl Pins {
         self.folder.join(name)
     }
 
-    pub fn link(&self) -> PathBuf {
-        self.folder.join("link")
+    pub fn link(&self, hook: Attached) -> PathBuf {
+        self.folder.join(format!("link-{}", hook.as_str()))
     }
 }
 

@@ -94,7 +94,7 @@ impl Tables {
     /// Fills the set that is not in force, then puts it in force with one word.
     pub fn publish(&mut self, generation: u64, live: &[Target]) -> anyhow::Result<()> {
         if live.len() > MAX_BACKENDS {
-            warn!(live = live.len(), used = MAX_BACKENDS, "more backends than the set holds");
+            warn!(live = live.len(), of_each_family = MAX_BACKENDS, "more backends than are used");
         }
         let backends = live.iter().map(|target| Backend {
             address: Addr::from(target.address.ip()),
@@ -102,11 +102,12 @@ impl Tables {
             id: BackendId(target.id),
         });
         let next = 1 - self.active.get(&0, 0)?.min(1);
-        wait_for_readers();
         self.backends
             .set(next, BackendSet::new(generation, backends), 0)
             .context("cannot write the backends")?;
-        self.active.set(0, next, 0).context("cannot put the new backends in force")
+        self.active.set(0, next, 0).context("cannot put the new backends in force")?;
+        wait_for_readers();
+        Ok(())
     }
 
     pub fn counters(&self, id: BackendId) -> anyhow::Result<BackendCounters> {
@@ -169,8 +170,8 @@ fn places(earlier: [Addr; MAX_LOCALS], addresses: &[IpAddr]) -> anyhow::Result<[
     Ok(places)
 }
 
-/// A program that began before the last change of sets may still read the one to be filled now.
-/// The kernel answers this call after every program that runs now has ended (membarrier(2): it is
+/// A program that began before the change of sets may still read the one to be filled next. The
+/// kernel answers this call after every program that runs now has ended (membarrier(2): it is
 /// `synchronize_rcu`, and programs run inside RCU sections).
 #[allow(unsafe_code, reason = "no wrapper for this system call in the libraries in use")]
 fn wait_for_readers() {

@@ -6,7 +6,7 @@ mod programs {
     pub mod bench;
 }
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use programs::bench::{Bench, PASSED, REDIRECTED, SHOT};
 use proxy_common::{
@@ -15,7 +15,10 @@ use proxy_common::{
     reason::{Outcome, Reason},
 };
 use proxy_ebpf::{
-    fake::{CLIENT, LISTEN, PROXY, Tcp, checksums_verify, eni, key, not_forwarded},
+    fake::{
+        CLIENT, CLIENT6, End, FakePacket, LISTEN, PROXY, PROXY6, Tcp, checksums_verify, ends, eni,
+        eni6, icmp, key, not_forwarded,
+    },
     parse::Flags,
 };
 
@@ -27,24 +30,50 @@ fn from_client(flags: u8) -> Tcp {
     Tcp::new((CLIENT, CPORT), (PROXY, LISTEN), flags)
 }
 
-/// A handshake through the program; returns the source port towards the ENI.
-fn handshake(bench: &mut Bench) -> u16 {
-    let [(_, source), to] = bench.forwards(&from_client(SYN));
-    bench.forwards(&Tcp::new(to, (PROXY, source), SYN | ACK));
-    bench.forwards(&from_client(ACK));
-    source
+/// A handshake through the program; returns the ENI's end and the source port towards it.
+fn handshake(bench: &mut Bench, client: IpAddr, proxy: IpAddr) -> (End, u16) {
+    let clients = |flags| Tcp::new((client, CPORT), (proxy, LISTEN), flags);
+    let [(_, source), to] = bench.forwards(&clients(SYN));
+    bench.forwards(&Tcp::new(to, (proxy, source), SYN | ACK));
+    bench.forwards(&clients(ACK));
+    (to, source)
 }
 
 #[test]
 fn a_connection_is_translated_both_ways_with_right_checksums() {
-    let mut bench = Bench::with_enis(1);
-    let [from, to] = bench.forwards(&from_client(SYN));
-    assert_eq!((from.0, to), (PROXY, (eni(1), 443)));
-    let answer = bench.forwards(&Tcp::new(to, from, SYN | ACK));
-    assert_eq!(answer, [(PROXY, LISTEN), (CLIENT, CPORT)]);
-    let mut data = from_client(ACK);
-    data.payload = (0..=255).collect();
-    assert_eq!(bench.forwards(&data), [from, to]);
+    for (client, proxy, eni) in [(CLIENT, PROXY, eni(1)), (CLIENT6, PROXY6, eni6(101))] {
+        let mut bench = Bench::with_enis(1);
+        let clients = |flags| Tcp::new((client, CPORT), (proxy, LISTEN), flags);
+        let [from, to] = bench.forwards(&clients(SYN));
+        assert_eq!((from.0, to), (proxy, (eni, 443)));
+        let answer = bench.forwards(&Tcp::new(to, from, SYN | ACK));
+        assert_eq!(answer, [(proxy, LISTEN), (client, CPORT)]);
+        let data = Tcp { payload: (0..=255).collect(), ..clients(ACK) };
+        assert_eq!(bench.forwards(&data), [from, to]);
+    }
+}
+
+#[test]
+fn an_icmp_error_reaches_the_side_that_sent_the_packet() {
+    for (client, proxy) in [(CLIENT, PROXY), (CLIENT6, PROXY6)] {
+        let mut bench = Bench::with_enis(1);
+        let (to, source) = handshake(&mut bench, client, proxy);
+        let rows = [
+            ("the client's packet", Tcp::new((client, CPORT), (proxy, LISTEN), ACK)),
+            ("the backend's packet", Tcp::new(to, (proxy, source), ACK)),
+        ];
+        for (row, original) in rows {
+            let (_, sent) = bench.run(&original.frame().bytes());
+            let error = icmp::too_big(to.0, &FakePacket::from_bytes(&sent), 1_400, 20);
+            let (verdict, told) = bench.run(&error.bytes());
+            assert_eq!(verdict, REDIRECTED, "{row}");
+            let told = FakePacket::from_bytes(&told);
+            assert!(icmp::verifies(&told), "{row}");
+            assert_eq!(ends(&told)[1].0, original.source.0, "{row}");
+            let quoted = FakePacket::from_bytes(&icmp::quotation(&told));
+            assert_eq!(ends(&quoted), [original.source, original.destination], "{row}");
+        }
+    }
 }
 
 #[test]
@@ -70,7 +99,7 @@ fn the_table_tells_how_far_each_direction_has_come() {
 #[test]
 fn traffic_is_counted_by_backend_and_direction() {
     let mut bench = Bench::with_enis(1);
-    let source = handshake(&mut bench);
+    let (_, source) = handshake(&mut bench, CLIENT, PROXY);
     let mut data = Tcp::new((eni(1), 443), (PROXY, source), ACK);
     data.payload = vec![1; 1_000];
     bench.forwards(&data);
@@ -93,7 +122,8 @@ fn new_connections_take_turns_by_load() {
 fn what_cannot_be_forwarded_has_its_verdict_and_its_count() {
     for (row, frame, reason) in not_forwarded(CPORT) {
         let mut bench = Bench::with_enis(1);
-        handshake(&mut bench);
+        handshake(&mut bench, CLIENT, PROXY);
+        handshake(&mut bench, CLIENT6, PROXY6);
         let before = bench.count(reason);
         let (verdict, out) = bench.run(&frame);
         let expected = match reason.outcome() {
@@ -143,14 +173,16 @@ fn an_unconfigured_program_leaves_everything_to_the_stack() {
 #[test]
 fn frames_of_every_length_are_survived() {
     let mut bench = Bench::with_enis(1);
-    let mut whole = from_client(SYN);
-    whole.payload = vec![7; 200];
-    let whole = whole.frame().bytes();
-    // The kernel refuses to test with less than an IPv4 header.
-    for len in 34..whole.len() {
-        let (verdict, out) = bench.run(&whole[..len]);
-        assert_ne!(verdict, REDIRECTED, "{len} bytes of {}", whole.len());
-        assert_eq!(out, &whole[..len]);
+    // The kernel refuses to test with less than an IP header.
+    for (client, proxy, ip_ends) in [(CLIENT, PROXY, 34), (CLIENT6, PROXY6, 54)] {
+        let mut whole = Tcp::new((client, CPORT), (proxy, LISTEN), SYN);
+        whole.payload = vec![7; 200];
+        let whole = whole.frame().bytes();
+        for len in ip_ends..whole.len() {
+            let (verdict, out) = bench.run(&whole[..len]);
+            assert_ne!(verdict, REDIRECTED, "{len} bytes of {}", whole.len());
+            assert_eq!(out, &whole[..len]);
+        }
     }
 }
 
@@ -158,11 +190,11 @@ fn frames_of_every_length_are_survived() {
 fn payloads_of_every_parity_keep_their_checksums() {
     let mut bench = Bench::with_enis(3);
     for len in 0..70 {
-        let client = Ipv4Addr::new(10, 0, 0, 30 + len as u8);
+        let client = IpAddr::from([10, 0, 0, 30 + len as u8]);
         let mut syn = Tcp::new((client, CPORT), (PROXY, LISTEN), SYN);
         syn.payload = (0..len).map(|n| (n * 37) as u8).collect();
         let (verdict, out) = bench.run(&syn.frame().bytes());
         assert_eq!(verdict, REDIRECTED);
-        assert!(checksums_verify(&proxy_ebpf::fake::FakePacket::from_bytes(&out)), "{len} bytes");
+        assert!(checksums_verify(&FakePacket::from_bytes(&out)), "{len} bytes");
     }
 }

@@ -79,8 +79,7 @@ impl Tables {
     /// Every backend that the set in force or a flow refers to.
     pub fn inherited(&self) -> anyhow::Result<BTreeMap<BackendId, SocketAddr>> {
         let set = self.backends.get(&self.active.get(&0, 0)?, 0)?;
-        let live =
-            set.live().iter().map(|backend| (backend.id, socket(backend.address, backend.port)));
+        let live = set.live().map(|backend| (backend.id, socket(backend.address, backend.port)));
         let mut known: BTreeMap<_, _> = live.collect();
         for entry in self.flows.iter() {
             let (_key, flow) = entry?;

@@ -39,7 +39,9 @@ pub fn tcx(ebpf: &mut Ebpf, pins: &Pins, interface: &str) -> anyhow::Result<Atta
                 TcAttachType::Ingress,
                 TcAttachOptions::TcxOrder(LinkOrder::default()),
             )
-            .with_context(|| format!("hook: tcx: cannot attach to {interface}; it takes Linux 6.6"))?,
+            .with_context(|| {
+                format!("hook: tcx: cannot attach to {interface}; it takes Linux 6.6")
+            })?,
     };
     let link: FdLink = program.take_link(id)?.try_into()?;
     if !pins.link(Attached::Tcx).exists() {

@@ -50,7 +50,7 @@ fn forward_segment<P: Packet, E: Environment>(
     let to = match known(&segment, environment) {
         Known::Flow(translation) => translation,
         Known::Nothing { unanswered } if opens(&segment, config) => {
-            select::open(&New { segment, config, unanswered }, environment)?
+            select::open(&New { segment: &segment, config, unanswered }, environment)?
         }
         Known::Nothing { .. } if segment.destination_port == config.listen => {
             return Err(Reason::UnknownFlow);

@@ -1,5 +1,7 @@
 //! A new connection: which backend, which source port, and its two entries in the table.
 
+use core::hint::black_box;
+
 use proxy_common::{
     addr::Port,
     backend::{Backend, BackendId, Choices, MAX_BACKENDS},
@@ -24,7 +26,7 @@ const PORT_REST: Age = Age::from_millis(1_000);
 
 /// A client's SYN that belongs to no connection yet.
 pub struct New<'a> {
-    pub segment: Segment,
+    pub segment: &'a Segment,
     pub config: &'a Config,
     /// The backend that it was sent to before, and that kept silent; or [`BackendId::NONE`].
     pub unanswered: BackendId,
@@ -87,16 +89,17 @@ fn choose<'a, E: Environment>(
     Some(if prefer_second { second } else { first })
 }
 
-/// A number below `len` from sixteen bits of chance. Without a division, whose bounds the verifier
-/// does not follow as far as the compiler does.
+/// A number below `len` from sixteen bits of chance.
 #[inline(always)]
 const fn scale(chance: u32, len: u32) -> u32 {
     ((chance & 0xffff) * len) >> 16
 }
 
+/// The compiler knows that the index is in bounds and would leave out the check, which the verifier
+/// of older kernels needs: it does not follow a multiplication (seen on 6.1).
 #[inline(always)]
 fn at(choices: &Choices, index: u32) -> Option<&Backend> {
-    choices.backends.get(index as usize)
+    choices.backends.get(black_box(index) as usize)
 }
 
 /// Claims a source port by inserting the entry of the answers; the client's own where it is free.

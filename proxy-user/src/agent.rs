@@ -149,7 +149,7 @@ fn announce(journal: &Journal, config: &Config, datapath: &Datapath) {
     if datapath.packet.is_none() && config.packet.pin_dir.exists() {
         let message = format!(
             "{} holds an earlier agent's packet path: while it is attached, it goes on taking \
-             connections for the backends that it knew; remove the folder to end that",
+             connections for the backends that it knew; run `enigate detach` to end that",
             config.packet.pin_dir.display()
         );
         journal.warn(Kind::Datapath, message);

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{BindAddress, Config, DEFAULT_ADMIN, Refusal, Settings};
+use crate::config::{
+    BindAddress, Config, DEFAULT_ADMIN, DEFAULT_PIN_DIR, InterfaceName, PinDir, Refusal, Settings,
+};
 
 /// Keeps a private EKS endpoint resolved and forwards TCP connections to it in the kernel
 #[derive(Debug, Parser)]
@@ -19,7 +21,13 @@ pub struct Cli {
 pub enum Command {
     /// Resolve, probe and forward, until a signal ends it
     #[command(after_help = LAYERS)]
-    Run(Box<Given>),
+    Run {
+        #[command(flatten)]
+        given: Box<Given>,
+        /// First remove what earlier agents left in the kernel, and end the connections there
+        #[arg(long)]
+        fresh: bool,
+    },
     /// Try out what `run` would do with the same flags, and change nothing
     #[command(after_help = LAYERS)]
     Check {
@@ -44,6 +52,15 @@ pub enum Command {
     Backends {
         #[command(flatten)]
         agent: RunningAgent,
+    },
+    /// Remove all that agents left in the kernel, and end the connections there; needs root
+    Detach {
+        /// Folder on a BPF file system where the packet path outlives the agent
+        #[arg(long, env = "ENIGATE_PIN_DIR", value_name = "FOLDER", default_value = DEFAULT_PIN_DIR)]
+        pin_dir: PinDir,
+        /// Look for a clsact filter here, too, and not only where the pinned configuration says
+        #[arg(long, env = "ENIGATE_INTERFACE", value_name = "NAME")]
+        interface: Option<InterfaceName>,
     },
     /// Write a completion script to standard output
     Completions { shell: Shell },
@@ -79,6 +96,12 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn only_run_starts_afresh() {
+        assert!(Cli::try_parse_from(["enigate", "run", "--fresh"]).is_ok());
+        assert!(Cli::try_parse_from(["enigate", "check", "--fresh"]).is_err());
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -23,13 +23,14 @@ pub use period::{Patience, Period};
 pub use settings::Settings;
 pub use values::{
     BindAddress, DatapathChoice, HealthKind, HookChoice, InterfaceName, LogFilter, LogFormat,
+    PinDir, Probes,
 };
 
 pub const DEFAULT_ADMIN: BindAddress =
     BindAddress::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090));
 const DEFAULT_LISTEN: BindAddress =
     BindAddress::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 443));
-const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/enigate";
+pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/enigate";
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -54,6 +55,8 @@ pub struct PacketConfig {
     /// Connections that the flow table has room for.
     pub connections: u32,
     pub pin_dir: PathBuf,
+    /// What earlier agents left in the kernel is removed first.
+    pub fresh: bool,
 }
 
 /// How long an answer may be trusted, whatever it says itself.
@@ -150,6 +153,7 @@ fn packet(settings: Settings) -> PacketConfig {
         hook: settings.hook.unwrap_or(HookChoice::Auto),
         interface: settings.interface,
         connections: settings.table_size.unwrap_or(values::TableSize::DEFAULT).get(),
+        fresh: false,
         pin_dir: pin_dir.unwrap_or_else(|| DEFAULT_PIN_DIR.into()),
     }
 }

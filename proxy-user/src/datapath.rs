@@ -13,9 +13,10 @@ pub mod tally;
 
 use anyhow::Context as _;
 use tokio::task::spawn_blocking;
+use tracing::info;
 
 use self::kernel::{Attachment, Hook, Kernel};
-use crate::config::{Config, DatapathChoice, HookChoice, Refusal};
+use crate::config::{Config, DatapathChoice, HookChoice, InterfaceName, PacketConfig, Refusal};
 
 pub struct Datapath {
     pub reason: String,
@@ -34,8 +35,9 @@ impl Datapath {
     }
 
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        if let Some(named) = &config.packet.interface {
-            interface::must_exist(named)?;
+        interface::must_be_there(config)?;
+        if config.packet.fresh {
+            start_afresh(&config.packet)?;
         }
         match config.datapath {
             DatapathChoice::Relay => Ok(Self::relay("asked for by --datapath relay")),
@@ -70,6 +72,13 @@ impl Datapath {
             .context("attaching the packet path")??;
         Ok(Self { reason: reason.into(), packet: Some(Packet { kernel, interface }) })
     }
+}
+
+fn start_afresh(packet: &PacketConfig) -> anyhow::Result<()> {
+    let interface = packet.interface.as_ref().map(InterfaceName::as_str);
+    let removed = kernel::detach(&packet.pin_dir, interface).context("--fresh")?;
+    removed.iter().for_each(|what| info!("--fresh: removed {what}"));
+    Ok(())
 }
 
 /// How the packet path would be attached here, or why it cannot be.

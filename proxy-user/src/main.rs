@@ -13,7 +13,8 @@ use proxy_user::{
     agent::{self, Failure},
     cli::{Cli, Command, Given},
     client,
-    config::BindAddress,
+    config::{BindAddress, InterfaceName, PinDir},
+    datapath::kernel,
     doctor::{self, Level},
     logging, table,
 };
@@ -36,21 +37,21 @@ fn main() -> ExitCode {
 
 async fn execute(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Run(given) => run(*given).await.map(|()| ExitCode::SUCCESS),
+        Command::Run { given, fresh } => run(*given, fresh).await.map(|()| ExitCode::SUCCESS),
         Command::Check { given, json } => check(*given, json).await.map_err(Failure::Start),
         Command::Status { agent, json, watch } => {
             show_status(agent.admin, json, watch).await.map_err(Failure::Later)
         }
         Command::Backends { agent } => show_backends(agent.admin).await.map_err(Failure::Later),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "enigate", &mut io::stdout());
-            Ok(ExitCode::SUCCESS)
+        Command::Detach { pin_dir, interface } => {
+            detach(&pin_dir, interface.as_ref()).map_err(Failure::Start)
         }
     }
 }
 
-async fn run(given: Given) -> Result<(), Failure> {
-    let config = given.config().map_err(|refusal| Failure::Start(refusal.into()))?;
+async fn run(given: Given, fresh: bool) -> Result<(), Failure> {
+    let mut config = given.config().map_err(|refusal| Failure::Start(refusal.into()))?;
+    config.packet.fresh = fresh;
     logging::start(&config.log).map_err(Failure::Start)?;
     agent::run(config).await
 }
@@ -99,6 +100,24 @@ async fn show_backends(admin: BindAddress) -> anyhow::Result<ExitCode> {
 
 fn say(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
+fn detach(pin_dir: &PinDir, interface: Option<&InterfaceName>) -> anyhow::Result<ExitCode> {
+    let removed = kernel::detach(pin_dir.path(), interface.map(InterfaceName::as_str))?;
+    let text = match removed.as_slice() {
+        [] => format!("nothing to remove: no agent left anything in {pin_dir}\n"),
+        removed => removed.iter().map(|what| format!("removed {what}\n")).collect(),
+    };
+    say(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Written to memory first: the generator panics when nobody reads its output.
+fn complete(shell: Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "enigate", &mut script);
+    say(&String::from_utf8(script)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("standard output")
 }
 

@@ -244,6 +244,19 @@ mod tests {
     #[test]
     fn bounds_are_kept() {
         for size in ["0", "16777217", "-1", "many", ""] {
+impl fmt::Display for PinDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+impl fmt::Display for HookChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("?", |value| value.get_name()))
+    }
+}
+
             assert!(size.parse::<TableSize>().is_err(), "{size}");
         }
         for name in ["", "a/b", "a b", "sixteen-chars-xx"] {

@@ -4,9 +4,11 @@
 //! dropping a [`Kernel`] detaches nothing.
 
 mod attach;
+mod detach;
 mod host;
 mod load;
 mod pins;
+mod sys;
 mod tables;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
@@ -17,8 +19,8 @@ use proxy_common::{
     reason::Reason,
 };
 
-pub use self::load::object;
 use self::{attach::Attached, pins::Pins, tables::Tables};
+pub use self::{detach::detach, load::object};
 
 /// Where and how the packet path sits.
 #[derive(Clone, Debug)]
@@ -77,6 +79,9 @@ impl Kernel {
         let pins = Pins::prepare(&attachment.pin_dir)?;
         let mut ebpf = load::load(&pins, attachment)?;
         let mut tables = Tables::take(&mut ebpf)?;
+        if let Some(earlier) = tables.interface()?.filter(|index| *index != interface.index) {
+            attach::leave(&pins, earlier);
+        }
         tables.configure(&interface, attachment.listen.port(), host::source_ports()?)?;
         let owners = tables.inherited()?.into_iter().collect();
         let attached = attach::attach(&mut ebpf, &pins, &interface.name, attachment.hook)?;

@@ -6,12 +6,14 @@
 mod tc;
 mod xdp;
 
-use std::{fs, io, path::Path};
+use std::{ffi::CString, fs, io, path::Path};
 
 use aya::Ebpf;
+use nix::net::if_::if_indextoname;
 use tracing::warn;
 
-use super::{Hook, pins::Pins};
+pub use self::tc::remove_filter;
+use super::{Hook, pins::Pins, sys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attached {
@@ -64,10 +66,31 @@ pub fn attach(
 
 /// Takes away an earlier agent's link, and with it its program from the hook.
 pub fn remove_pin(link: &Path) {
-    match fs::remove_file(link) {
+    match remove_link(link) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             warn!("{}: cannot be removed: {error}", link.display());
         }
         _ => {}
+    }
+}
+
+/// The program is off the hook when this returns.
+pub fn remove_link(link: &Path) -> io::Result<()> {
+    sys::detach(&sys::pinned(link)?)?;
+    fs::remove_file(link)
+}
+
+/// Ends the work of an earlier agent on an interface that this one does not sit on.
+pub fn leave(pins: &Pins, ifindex: u32) {
+    for hook in [Attached::Tcx, Attached::Xdp, Attached::XdpGeneric] {
+        remove_pin(&pins.link(hook));
+    }
+    let Ok(Ok(name)) = if_indextoname(ifindex).map(CString::into_string) else {
+        warn!("the interface of the earlier agent, number {ifindex}, is gone");
+        return;
+    };
+    warn!("the earlier agent sat on {name}: its program is removed from there");
+    if let Err(error) = remove_filter(&name) {
+        warn!("{error:#}");
     }
 }

@@ -1,21 +1,24 @@
 //! What outlives the agent on bpffs: `<pin dir>/layout-<N>/`, with the maps and the links.
 
 use std::{
-    fs,
+    ffi::OsStr,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail, ensure};
+use aya::maps::{Array, Map, MapData};
 use nix::{
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
-use proxy_common::LAYOUT;
+use proxy_common::{LAYOUT, config::Config};
 
 use super::attach::Attached;
 
 const BPFFS: &str = "/sys/fs/bpf";
 const PREFIX: &str = "layout-";
+const LINK: &str = "link-";
 
 #[derive(Clone, Debug)]
 pub struct Pins {
@@ -34,11 +37,7 @@ impl Pins {
         let folder = pin_dir.join(format!("{PREFIX}{LAYOUT}"));
         fs::create_dir_all(&folder)
             .with_context(|| format!("pin-dir: {}: cannot be made", pin_dir.display()))?;
-        ensure!(
-            is_bpffs(&folder),
-            "pin-dir: {}: is not on a BPF file system; choose a folder under {BPFFS}",
-            pin_dir.display()
-        );
+        must_be_on_bpffs(&folder)?;
         Ok(Self { folder })
     }
 
@@ -47,8 +46,74 @@ impl Pins {
     }
 
     pub fn link(&self, hook: Attached) -> PathBuf {
-        self.folder.join(format!("link-{}", hook.as_str()))
+        self.folder.join(format!("{LINK}{}", hook.as_str()))
     }
+}
+
+/// What an agent of some version has pinned.
+#[derive(Debug)]
+pub struct Layout {
+    folder: PathBuf,
+    number: u32,
+}
+
+impl Layout {
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The interface that the program was last configured for; `None` if that cannot be read.
+    pub fn interface(&self) -> Option<u32> {
+        if self.number != LAYOUT {
+            return None;
+        }
+        let map = MapData::from_pin(self.folder.join("CONFIG")).ok()?;
+        let config: Array<_, Config> = Map::Array(map).try_into().ok()?;
+        config.get(&0, 0).ok().map(|config| config.ifindex)
+    }
+
+    pub fn links(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let is_link = |path: &PathBuf| path.file_name().is_some_and(|name| starts_with(name, LINK));
+        Ok(self.entries()?.into_iter().filter(is_link).collect())
+    }
+
+    pub fn entries(&self) -> anyhow::Result<Vec<PathBuf>> {
+        list(&self.folder)
+    }
+}
+
+/// Of every version; none if there is no such folder. What else lies in the folder
+/// is not ours.
+pub fn layouts(pin_dir: &Path) -> anyhow::Result<Vec<Layout>> {
+    let layout = |folder: PathBuf| {
+        let number = folder.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
+        Some(Layout { folder, number })
+    };
+    Ok(list(pin_dir)?.into_iter().filter_map(layout).collect())
+}
+
+fn list(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect()),
+    };
+    let mut entries: Vec<_> =
+        entries.with_context(|| format!("pin-dir: {}: cannot be read", folder.display()))?;
+    entries.sort();
+    Ok(entries)
+}
+
+fn starts_with(name: &OsStr, prefix: &str) -> bool {
+    name.as_encoded_bytes().starts_with(prefix.as_bytes())
+}
+
+pub fn must_be_on_bpffs(folder: &Path) -> anyhow::Result<()> {
+    ensure!(
+        is_bpffs(folder),
+        "pin-dir: {}: is not on a BPF file system; choose a folder under {BPFFS}",
+        folder.display()
+    );
+    Ok(())
 }
 
 fn is_bpffs(path: &Path) -> bool {
@@ -56,19 +121,15 @@ fn is_bpffs(path: &Path) -> bool {
 }
 
 fn refuse_other_layouts(pin_dir: &Path) -> anyhow::Result<()> {
-    let Ok(entries) = fs::read_dir(pin_dir) else { return Ok(()) };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let layout = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        if let Some(layout) = layout.filter(|layout| *layout != LAYOUT.to_string()) {
-            bail!(
-                "pin-dir: {}: holds flows of layout {layout}, this agent reads layout {LAYOUT}; \
-                 run the agent that wrote them, or remove the folder to end their connections",
-                entry.path().display()
-            );
-        }
-    }
-    Ok(())
+    let Some(other) = layouts(pin_dir)?.into_iter().find(|layout| layout.number != LAYOUT) else {
+        return Ok(());
+    };
+    bail!(
+        "pin-dir: {}: holds flows of layout {}, this agent reads layout {LAYOUT}; run the agent \
+         that wrote them, or start with --fresh to end their connections",
+        other.folder.display(),
+        other.number
+    )
 }
 
 #[cfg(test)]
@@ -81,6 +142,7 @@ mod tests {
         fs::create_dir(folder.path().join("layout-999")).unwrap();
         let error = Pins::prepare(folder.path()).unwrap_err().to_string();
         assert!(error.contains("layout 999") && error.contains("layout-999"), "{error}");
+        assert!(error.contains("--fresh"), "{error}");
     }
 
     #[test]

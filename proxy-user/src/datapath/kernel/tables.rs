@@ -58,6 +58,12 @@ impl Tables {
         self.capacity
     }
 
+    /// The one that an earlier agent has configured the program for.
+    pub fn interface(&self) -> anyhow::Result<Option<u32>> {
+        let index = self.config.get(&0, 0)?.ifindex;
+        Ok((index != 0).then_some(index))
+    }
+
     /// Addresses that flows may be keyed by keep their places.
     pub fn configure(
         &mut self,

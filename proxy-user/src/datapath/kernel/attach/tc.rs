@@ -47,7 +47,12 @@ pub fn tcx(ebpf: &mut Ebpf, pins: &Pins, interface: &str) -> anyhow::Result<Atta
     if !pins.link(Attached::Tcx).exists() {
         link.pin(pins.link(Attached::Tcx)).context("cannot pin the TCX link")?;
     }
-    remove_filter(interface);
+    // An earlier agent's at the other hook: the program must not run twice.
+    match remove_filter(interface) {
+        Ok(true) => debug!("removed an earlier agent's clsact filter from {interface}"),
+        Ok(false) => {}
+        Err(error) => debug!("{error:#}"),
+    }
     Ok(Attached::Tcx)
 }
 
@@ -110,11 +115,13 @@ fn program(ebpf: &mut Ebpf) -> anyhow::Result<&mut SchedClassifier> {
     Ok(program)
 }
 
-/// An earlier agent's filter at the other hook: the program must not run twice.
-pub fn remove_filter(interface: &str) {
+/// Our filter, of whichever agent, known by its program's name. Was there one?
+pub fn remove_filter(interface: &str) -> anyhow::Result<bool> {
     match tc::qdisc_detach_program(interface, TcAttachType::Ingress, PROGRAM) {
-        Ok(()) => debug!("removed an earlier agent's clsact filter from {interface}"),
-        Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => debug!("no clsact filter could be listed on {interface}: {error}"),
+        Ok(()) => Ok(true),
+        Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => {
+            Err(error).with_context(|| format!("{interface}: cannot remove the clsact filter"))
+        }
     }
 }

@@ -5,7 +5,10 @@ extern crate std;
 use core::net::IpAddr;
 use std::{vec, vec::Vec};
 
-use super::{ETHERNET, FakePacket, PROXY, PROXY6, internet_checksum, ip_header, is_v6, tcp_offset};
+use super::{
+    PROXY, PROXY6,
+    frame::{ETHERNET, FakePacket, internet_checksum, ip_header, is_v6, tcp_offset},
+};
 
 /// What a router says about a frame that we sent: "too big", as each family puts it, quoting
 /// `quoted` bytes of the TCP header.

@@ -2,24 +2,22 @@
 
 extern crate std;
 
-use std::{
-    collections::HashSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    vec,
-};
+mod properties;
 
-use proptest::prelude::*;
+use std::{collections::HashSet, net::IpAddr, vec};
+
 use proxy_common::{
     backend::{BackendId, BackendSet},
     flow::Half,
-    reason::{Outcome, Reason},
+    reason::Reason,
 };
 
 use super::{Send, forward};
 use crate::{
+    environment::Environment as _,
     fake::{
         CLIENT, CLIENT6, End, FakeEnvironment, FakePacket, IFINDEX, LISTEN, PROXY, PROXY6, Tcp,
-        backend, checksums_verify, ends, eni, eni6, key, not_forwarded, tcp_offset,
+        backend, checksums_verify, ends, eni, eni6, key, not_forwarded,
     },
     parse::Flags,
 };
@@ -185,9 +183,7 @@ fn a_syn_that_nobody_answers_moves_to_another_backend() {
     }
     assert_eq!(tried.len(), 3);
     assert_eq!(environment.flows.borrow().len(), 2, "no entry is left behind");
-    let open: u64 = (1..=3)
-        .map(|id| crate::environment::Environment::open_flows(&environment, BackendId(id)))
-        .sum();
+    let open: u64 = (1..=3).map(|id| environment.open_flows(BackendId(id))).sum();
     assert_eq!(open, 1);
 }
 
@@ -288,104 +284,6 @@ fn a_short_frame_is_broken_only_if_it_was_tcp_for_us() {
             let mut frame = FakePacket::from_bytes(&whole[..len]);
             let expected = if len < ip_ends { Reason::NotTcp } else { Reason::Malformed };
             assert_eq!(forward(&mut frame, &environment), Err(expected), "{len} bytes");
-        }
-    }
-}
-
-proptest! {
-    /// Whatever the addresses, ports, numbers and bytes: both checksums verify after each way, and
-    /// the far end gets the very segment that was sent.
-    #[test]
-    fn there_and_back_only_the_ends_and_the_hops_have_changed(
-        client4: [u8; 4], client6: [u16; 8], is_v6: bool,
-        port in 1..=u16::MAX, sequence: u32, acknowledgement: u32,
-        payload in prop::collection::vec(any::<u8>(), 0..200),
-    ) {
-        let (client, proxy) = if is_v6 {
-            (IpAddr::from(Ipv6Addr::from(client6)), PROXY6)
-        } else {
-            (IpAddr::from(Ipv4Addr::from(client4)), PROXY)
-        };
-        prop_assume!(client != proxy);
-        let environment = FakeEnvironment::with_enis(3);
-        let syn = Tcp::new((client, port), (proxy, LISTEN), SYN);
-        let [from, to] = passes(&environment, &syn);
-        let data = Tcp { sequence, acknowledgement, payload, ..syn };
-        let ways = [
-            (Tcp { flags: ACK, ..data.clone() }, [from, to]),
-            (
-                Tcp { source: to, destination: from, flags: SYN | ACK, ..data },
-                [(proxy, LISTEN), (client, port)],
-            ),
-        ];
-        for (segment, expected) in ways {
-            let mut frame = segment.frame();
-            prop_assert_eq!(forward(&mut frame, &environment), Ok(Send { ifindex: IFINDEX }));
-            prop_assert!(checksums_verify(&frame));
-            prop_assert_eq!(ends(&frame), expected);
-            let sent = Tcp { source: expected[0], destination: expected[1], ..segment };
-            let (frame, sent) = (frame.bytes(), sent.frame().bytes());
-            let tcp = tcp_offset(&frame);
-            prop_assert_eq!(&frame[tcp..], &sent[tcp..]);
-            prop_assert_eq!(frame[if is_v6 { 21 } else { 22 }], 63, "one hop less");
-        }
-    }
-
-    /// Any bytes at all: no panic, and a packet for the stack is not touched.
-    #[test]
-    fn no_frame_is_too_strange(
-        mut bytes in prop::collection::vec(any::<u8>(), 0..120),
-        for_us in prop::sample::select(vec![0, 4, 6]),
-    ) {
-        let like = Tcp::new((CLIENT6, CPORT), (PROXY6, LISTEN), SYN).frame().bytes();
-        match for_us {
-            4 if bytes.len() >= 34 => {
-                let like = from_client(CPORT, SYN).frame().bytes();
-                bytes[12..15].copy_from_slice(&like[12..15]);
-                bytes[23] = 6;
-                bytes[30..34].copy_from_slice(&like[30..34]);
-            }
-            6 if bytes.len() >= 54 => {
-                bytes[12..15].copy_from_slice(&like[12..15]);
-                bytes[20] = 6;
-                bytes[38..54].copy_from_slice(&like[38..54]);
-            }
-            _ => {}
-        }
-        let environment = FakeEnvironment::with_enis(2);
-        let mut frame = FakePacket::from_bytes(&bytes);
-        if let Err(reason) = forward(&mut frame, &environment)
-            && reason.outcome() == Outcome::Pass
-        {
-            prop_assert_eq!(frame.bytes(), bytes);
-        }
-    }
-
-    /// Any packets of one connection in any order: entries come and go in pairs, and the count of
-    /// open connections is never negative nor above one.
-    #[test]
-    fn no_order_of_packets_leaves_half_a_connection(
-        steps in prop::collection::vec((any::<bool>(), 0..32u8, 0..3_000u64), 0..40),
-    ) {
-        let environment = FakeEnvironment::with_enis(2);
-        let mut backends_end = None;
-        for (by_client, flags, wait) in steps {
-            environment.wait(wait);
-            let mut frame = match (by_client, backends_end) {
-                (false, Some((to, from))) => Tcp::new(to, from, flags).frame(),
-                _ => from_client(CPORT, flags).frame(),
-            };
-            if forward(&mut frame, &environment).is_ok() && by_client {
-                let [from, to] = ends(&frame);
-                backends_end = Some((to, from));
-            }
-            let entries = environment.flows.borrow().len();
-            prop_assert!(entries == 0 || entries == 2, "{} entries", entries);
-            let open: u64 = [1, 2]
-                .map(|id| crate::environment::Environment::open_flows(&environment, BackendId(id)))
-                .iter()
-                .sum();
-            prop_assert!(open <= 1, "{} connections open", open);
         }
     }
 }

@@ -1,0 +1,194 @@
+//! Frames, and what the standards say of their checksums.
+
+extern crate std;
+
+use core::net::IpAddr;
+use std::{vec, vec::Vec};
+
+use proxy_common::reason::Reason;
+
+use crate::{
+    checksum::Change,
+    packet::{Exit, Header, Packet, PatchError},
+};
+
+/// A frame, in words so that it begins at an even address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FakePacket {
+    words: Vec<u16>,
+    len: usize,
+}
+
+impl FakePacket {
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let words = bytes
+            .chunks(2)
+            .map(|pair| u16::from_ne_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
+        Self { words: words.collect(), len: bytes.len() }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.truncate(self.len);
+        bytes
+    }
+}
+
+impl Packet for FakePacket {
+    #[allow(unsafe_code, reason = "lays a header over bytes, as the programs do")]
+    fn head<H: Header>(&mut self) -> Option<&mut H> {
+        let fits = size_of::<H>() <= self.len && align_of::<H>() <= align_of::<u16>();
+        // SAFETY: inside the words, aligned to two, and any bytes are a `Header`.
+        fits.then(|| unsafe { &mut *self.words.as_mut_ptr().cast::<H>() })
+    }
+
+    fn frame_len(&self) -> u32 {
+        self.len as u32
+    }
+
+    fn find_exit(&mut self, _exit: &Exit) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    fn patch_checksum(
+        &mut self,
+        offset: usize,
+        pseudo_header: Change,
+        message: Change,
+    ) -> Result<(), PatchError> {
+        let word = self.words.get_mut(offset / 2).ok_or(PatchError)?;
+        *word = message.apply(pseudo_header.apply(*word));
+        Ok(())
+    }
+}
+
+/// A TCP segment to be built into a frame; both ends are of one family.
+#[derive(Clone, Debug)]
+pub struct Tcp {
+    pub source: End,
+    pub destination: End,
+    pub flags: u8,
+    pub sequence: u32,
+    pub acknowledgement: u32,
+    pub payload: Vec<u8>,
+}
+
+pub type End = (IpAddr, u16);
+
+pub(super) const ETHERNET: usize = 14;
+
+impl Tcp {
+    pub fn new(source: End, destination: End, flags: u8) -> Self {
+        Self { source, destination, flags, sequence: 100, acknowledgement: 0, payload: vec![] }
+    }
+
+    pub fn frame(&self) -> FakePacket {
+        let kind = if self.source.0.is_ipv6() { [0x86, 0xdd] } else { [8, 0] };
+        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        bytes.extend(kind);
+        bytes.extend(ip_header(self.source.0, self.destination.0, 6, self.segment().len()));
+        bytes.extend(self.segment());
+        let check = tcp_checksum(&bytes).to_ne_bytes();
+        let at = tcp_offset(&bytes) + 16;
+        bytes[at..at + 2].copy_from_slice(&check);
+        FakePacket::from_bytes(&bytes)
+    }
+
+    /// Without its checksum.
+    fn segment(&self) -> Vec<u8> {
+        let mut segment = vec![];
+        segment.extend(self.source.1.to_be_bytes());
+        segment.extend(self.destination.1.to_be_bytes());
+        segment.extend(self.sequence.to_be_bytes());
+        segment.extend(self.acknowledgement.to_be_bytes());
+        segment.extend([0x50, self.flags, 0x10, 0, 0, 0, 0, 0]);
+        segment.extend(&self.payload);
+        segment
+    }
+}
+
+pub(super) fn ip_header(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    payload: usize,
+) -> Vec<u8> {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = vec![0x45, 0];
+            header.extend((20 + payload as u16).to_be_bytes());
+            header.extend([0x12, 0x34, 0x40, 0, 64, protocol, 0, 0]);
+            header.extend(source.octets());
+            header.extend(destination.octets());
+            let check = internet_checksum(&header).to_ne_bytes();
+            header[10..12].copy_from_slice(&check);
+            header
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let mut header = vec![0x60, 0, 0, 0];
+            header.extend((payload as u16).to_be_bytes());
+            header.extend([protocol, 64]);
+            header.extend(source.octets());
+            header.extend(destination.octets());
+            header
+        }
+        mixed => panic!("one packet, two families: {mixed:?}"),
+    }
+}
+
+/// The addresses and ports of a frame.
+pub fn ends(frame: &FakePacket) -> [End; 2] {
+    let bytes = frame.bytes();
+    let (source, destination) = addresses(&bytes);
+    let at = tcp_offset(&bytes);
+    let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    [(source, port(at)), (destination, port(at + 2))]
+}
+
+/// All checksums are right: summed with the field in place, an area gives zero.
+pub fn checksums_verify(frame: &FakePacket) -> bool {
+    let bytes = frame.bytes();
+    let header_verifies = is_v6(&bytes) || internet_checksum(&bytes[14..34]) == 0;
+    header_verifies && tcp_checksum(&bytes) == 0
+}
+
+pub(super) fn is_v6(frame: &[u8]) -> bool {
+    frame[12..14] == [0x86, 0xdd]
+}
+
+pub fn tcp_offset(frame: &[u8]) -> usize {
+    ETHERNET + if is_v6(frame) { 40 } else { 20 }
+}
+
+fn addresses(frame: &[u8]) -> (IpAddr, IpAddr) {
+    fn part<const N: usize>(frame: &[u8], at: usize) -> [u8; N] {
+        frame[at..at + N].try_into().expect("N bytes")
+    }
+    if is_v6(frame) {
+        (part::<16>(frame, 22).into(), part::<16>(frame, 38).into())
+    } else {
+        (part::<4>(frame, 26).into(), part::<4>(frame, 30).into())
+    }
+}
+
+fn tcp_checksum(frame: &[u8]) -> u16 {
+    let segment = &frame[tcp_offset(frame)..];
+    let addresses = if is_v6(frame) { &frame[22..54] } else { &frame[26..34] };
+    let mut area = addresses.to_vec();
+    area.extend([0, 6]);
+    area.extend((segment.len() as u16).to_be_bytes());
+    area.extend(segment);
+    internet_checksum(&area)
+}
+
+/// RFC 1071, straight from the definition; in the byte order that a field is loaded in.
+pub fn internet_checksum(area: &[u8]) -> u16 {
+    let mut sum: u64 = area
+        .chunks(2)
+        .map(|pair| u64::from(u16::from_ne_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}

@@ -1,0 +1,61 @@
+//! Frames that are not forwarded, for the core and for the program in the kernel.
+
+extern crate std;
+
+use std::vec::Vec;
+
+use proxy_common::reason::Reason;
+
+use super::{CLIENT, CLIENT6, LISTEN, PROXY, PROXY6, Tcp};
+use crate::parse::Flags;
+
+/// Frames for the open connection of `client_port` that are not forwarded, and why; one that is
+/// dropped or passed on is the frame that came.
+pub fn not_forwarded(client_port: u16) -> Vec<(&'static str, Vec<u8>, Reason)> {
+    let v4 = Tcp::new((CLIENT, client_port), (PROXY, LISTEN), Flags::ACK).frame().bytes();
+    let v6 = Tcp::new((CLIENT6, client_port), (PROXY6, LISTEN), Flags::ACK).frame().bytes();
+    let spoil = |good: &[u8], rows: &[Row]| -> Vec<_> {
+        let spoilt = |(description, change, reason): &Row| {
+            let mut frame = good.to_vec();
+            change(&mut frame);
+            (*description, frame, *reason)
+        };
+        rows.iter().map(spoilt).collect()
+    };
+    [spoil(&v4, &ROWS_V4), spoil(&v6, &ROWS_V6)].concat()
+}
+
+type Row = (&'static str, fn(&mut Vec<u8>), Reason);
+
+const ROWS_V4: [Row; 15] = [
+    ("ARP", |f| f[13] = 6, Reason::NotTcp),
+    ("UDP", |f| f[23] = 17, Reason::NotTcp),
+    ("IP version 6 in an IPv4 frame", |f| f[14] = 0x65, Reason::NotTcp),
+    ("for another address", |f| f[33] ^= 1, Reason::NotOurs),
+    ("for another port", |f| f[37] ^= 1, Reason::OtherPort),
+    ("from another port", |f| f[35] ^= 1, Reason::UnknownFlow),
+    ("IP options", |f| f[14] = 0x46, Reason::IpOptions),
+    ("IP header too short", |f| f[14] = 0x44, Reason::Malformed),
+    ("first fragment", |f| f[20] |= 0x20, Reason::Fragment),
+    ("later fragment", |f| f[21] = 1, Reason::Fragment),
+    ("shorter than it says", |f| f[17] += 1, Reason::Malformed),
+    ("no room for a TCP header", |f| f[17] = 39, Reason::Malformed),
+    ("TCP header too short", |f| f[46] = 0x40, Reason::Malformed),
+    ("cut off inside the TCP header", |f| f.truncate(50), Reason::Malformed),
+    ("at the end of its life", |f| f[22] = 1, Reason::TtlExpired),
+];
+
+const ROWS_V6: [Row; 12] = [
+    ("IPv6: ICMPv6", |f| f[20] = 58, Reason::NotTcp),
+    ("IPv6: version 4 in an IPv6 frame", |f| f[14] = 0x45, Reason::NotTcp),
+    ("IPv6: for another address", |f| f[53] ^= 1, Reason::NotOurs),
+    ("IPv6: for another port", |f| f[57] ^= 1, Reason::OtherPort),
+    ("IPv6: from another port", |f| f[55] ^= 1, Reason::UnknownFlow),
+    ("IPv6: hop-by-hop options", |f| f[20] = 0, Reason::IpOptions),
+    ("IPv6: destination options", |f| f[20] = 60, Reason::IpOptions),
+    ("IPv6: fragment", |f| f[20] = 44, Reason::Fragment),
+    ("IPv6: shorter than it says", |f| f[19] += 1, Reason::Malformed),
+    ("IPv6: no room for a TCP header", |f| f[19] = 19, Reason::Malformed),
+    ("IPv6: cut off inside the TCP header", |f| f.truncate(70), Reason::Malformed),
+    ("IPv6: at the end of its life", |f| f[21] = 1, Reason::TtlExpired),
+];

@@ -10,6 +10,7 @@
 //! all addresses at once leaves no moment without a live backend. One that returns to the answer
 //! keeps its id and what is known of it. One that is down or unknown when it leaves is gone at once.
 
+mod cause;
 mod ids;
 mod snapshot;
 
@@ -22,6 +23,7 @@ use std::{
 
 use proxy_common::backend::{BackendId, MAX_BACKENDS};
 
+pub use cause::Cause;
 use ids::Ids;
 pub use snapshot::{Backend, Change, Snapshot, state_name};
 
@@ -116,6 +118,15 @@ impl Backends {
         up.peek().is_some() && !up.any(Known::is_in_answer)
     }
 
+    /// With one that lives, the others have had their first probe. With none, all are known to fail.
+    fn is_judged(&self) -> bool {
+        let mut known = self.known.values();
+        if self.known.values().any(Known::is_up) {
+            return !known.any(|known| known.judge.is_promising());
+        }
+        !self.known.is_empty() && known.all(|known| known.judge.verdict() == Verdict::Down)
+    }
+
     fn part_with_all_but(&mut self, answer: &BTreeSet<SocketAddr>, now: Instant) {
         self.forget(|address, known| {
             known.is_in_answer() && !answer.contains(address) && !known.is_up()
@@ -161,9 +172,10 @@ impl Backends {
         let stand_in = self.needs_stand_ins();
         let backends: Vec<_> =
             self.known.iter().map(|(address, known)| known.show(*address, stand_in)).collect();
-        if backends != self.snapshot.backends {
+        let is_judged = self.snapshot.is_judged || self.is_judged();
+        if (&backends, is_judged) != (&self.snapshot.backends, self.snapshot.is_judged) {
             let generation = self.snapshot.generation + 1;
-            self.snapshot = Arc::new(Snapshot { generation, backends });
+            self.snapshot = Arc::new(Snapshot { generation, is_judged, backends });
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    backends::{Backends, Snapshot},
+    backends::{Backends, Cause, Snapshot},
     config::HealthConfig,
     discovery::{Answer, Knowledge},
     health::{Finding, Outcome, Probers, Thresholds},
@@ -72,7 +72,7 @@ impl Control {
     pub fn inherit(&mut self, id: BackendId, address: SocketAddr) {
         if address.port() == self.port.get() {
             self.backends.inherit(id, address, Instant::now());
-            self.publish("an earlier agent left it");
+            self.publish(&Cause::Inherited);
         }
     }
 
@@ -89,7 +89,7 @@ impl Control {
                 Some(finding) = self.findings.recv() => self.found(&finding),
                 () = until(deadline) => {
                     self.backends.tick(Instant::now());
-                    self.publish("its time to drain is over");
+                    self.publish(&Cause::Waited);
                 }
             }
             self.probers.watch(&self.backends.addresses());
@@ -109,7 +109,7 @@ impl Control {
             );
             self.journal.warn(Kind::Backend, message);
         }
-        self.publish("the answer changed");
+        self.publish(&Cause::Answered);
     }
 
     fn found(&mut self, finding: &Finding) {
@@ -117,25 +117,18 @@ impl Control {
             return;
         }
         self.probes.send_modify(|book| note(book, finding));
-        match &finding.result {
-            Ok(()) => {
-                self.backends.probed(finding.backend, Outcome::Passed);
-                self.publish("it passes its probes");
-            }
-            Err(error) => {
-                self.backends.probed(finding.backend, Outcome::Failed);
-                self.publish(&format!("its probes fail: {error}"));
-            }
-        }
+        let outcome = if finding.result.is_ok() { Outcome::Passed } else { Outcome::Failed };
+        self.backends.probed(finding.backend, outcome);
+        self.publish(&Cause::Probed(finding));
     }
 
-    fn publish(&mut self, cause: &str) {
+    fn publish(&mut self, cause: &Cause<'_>) {
         let (before, after) = (self.snapshots.borrow().clone(), self.backends.snapshot());
         if before.generation == after.generation {
             return;
         }
         for change in after.changes_since(&before) {
-            self.journal.note(Kind::Backend, format!("{change}: {cause}"));
+            self.journal.note(Kind::Backend, format!("{change}: {}", cause.of(&change)));
         }
         let known = self.backends.addresses();
         self.probes.send_modify(|book| book.retain(|address, _| known.contains(address)));

@@ -19,6 +19,8 @@ pub struct Backend {
 pub struct Snapshot {
     /// Grows by one with each change; 0 is nothing known yet.
     pub generation: u64,
+    /// Until then, what an earlier agent put in force is the better guess. Once true, it stays so.
+    pub is_judged: bool,
     /// By address.
     pub backends: Vec<Backend>,
 }
@@ -29,6 +31,8 @@ pub struct Change {
     pub address: SocketAddr,
     pub from: Option<BackendState>,
     pub to: Option<BackendState>,
+    /// Is it in the last good answer now?
+    pub resolved: bool,
 }
 
 impl Snapshot {
@@ -37,14 +41,12 @@ impl Snapshot {
         self.backends.iter().filter(|backend| backend.state == BackendState::Live)
     }
 
-    /// False while nothing is known of any backend: what was in force before is the better guess.
-    pub fn is_judged(&self) -> bool {
-        let unjudged = [BackendState::Probing, BackendState::Draining];
-        self.backends.iter().any(|backend| !unjudged.contains(&backend.state))
+    fn find(&self, address: SocketAddr) -> Option<&Backend> {
+        self.backends.iter().find(|backend| backend.address == address)
     }
 
     fn state(&self, address: SocketAddr) -> Option<BackendState> {
-        self.backends.iter().find(|backend| backend.address == address).map(|found| found.state)
+        self.find(address).map(|found| found.state)
     }
 
     pub fn changes_since(&self, before: &Self) -> Vec<Change> {
@@ -56,6 +58,7 @@ impl Snapshot {
                 address: backend.address,
                 from: before.state(backend.address),
                 to: self.state(backend.address),
+                resolved: self.find(backend.address).is_some_and(|found| found.resolved),
             })
             .filter(|change| change.from != change.to)
             .collect()

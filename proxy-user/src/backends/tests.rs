@@ -3,6 +3,7 @@ use std::num::NonZeroU8;
 use proptest::{prelude::*, sample::subsequence};
 
 use super::*;
+use crate::health::Finding;
 
 const THRESHOLDS: Thresholds =
     Thresholds { fall: NonZeroU8::new(2).unwrap(), rise: NonZeroU8::MIN };
@@ -136,11 +137,83 @@ fn an_inherited_backend_keeps_its_id_and_is_probed_before_it_lives() {
     let mut story = Story::begin();
     story.backends.inherit(BackendId(7), address(1), story.now);
     assert_eq!(states(&story.backends), [(1, Draining)]);
-    assert!(!story.backends.snapshot().is_judged(), "what is in force stays in force");
+    assert!(!story.backends.snapshot().is_judged, "what is in force stays in force");
     assert_eq!(story.answer(&[1]), [(1, Probing)]);
     assert_eq!(story.passes(1), [(1, Live)]);
     assert_eq!(story.id(1), BackendId(7));
-    assert!(story.backends.snapshot().is_judged());
+    assert!(story.backends.snapshot().is_judged);
+}
+
+/// The kernel keeps the earlier agent's set for as long.
+#[test]
+fn what_is_known_is_not_judged_by_the_first_probe_alone() {
+    let mut story = Story::begin();
+    for last in 1..=3 {
+        story.backends.inherit(BackendId(last.into()), address(last), story.now);
+    }
+    story.answer(&[1, 2, 3]);
+    story.passes(1);
+    assert!(!story.backends.snapshot().is_judged, "two have not been probed");
+    story.passes(2);
+    story.fails(3);
+    assert!(story.backends.snapshot().is_judged, "a backend that fails holds up nobody");
+}
+
+#[test]
+fn nothing_is_put_in_force_while_one_that_may_live_is_unjudged() {
+    let mut story = Story::begin();
+    story.answer(&[1, 2]);
+    story.fails(1);
+    assert_eq!(story.fails(1), [(1, Down), (2, Probing)]);
+    story.fails(2);
+    assert!(!story.backends.snapshot().is_judged);
+    story.fails(2);
+    assert!(story.backends.snapshot().is_judged, "none lives, and that is certain");
+}
+
+/// What is said of each change that this brings about.
+fn reasons(story: &mut Story, cause: &Cause<'_>, happens: impl FnOnce(&mut Story)) -> Vec<String> {
+    let before = story.backends.snapshot();
+    happens(story);
+    let changes = story.backends.snapshot().changes_since(&before);
+    changes.iter().map(|change| format!("{change}: {}", cause.of(change))).collect()
+}
+
+#[test]
+fn each_change_has_its_own_reason() {
+    let mut story = Story::begin();
+    story.answer(&[1]);
+    story.passes(1);
+    let answered = reasons(&mut story, &Cause::Answered, |story| drop(story.answer(&[2])));
+    assert_eq!(answered, ["10.0.0.2:443: new -> probing: it is in the answer"]);
+
+    let passed = Finding { backend: address(2), result: Ok(()), took: Duration::ZERO };
+    let probed = reasons(&mut story, &Cause::Probed(&passed), |story| drop(story.passes(2)));
+    assert_eq!(
+        probed,
+        [
+            "10.0.0.1:443: live -> draining: it left the answer, and another lives",
+            "10.0.0.2:443: probing -> live: it passes its probes",
+        ]
+    );
+
+    story.fails(2);
+    let result = Err(std::io::Error::other("refused").into());
+    let failed = Finding { backend: address(2), result, took: Duration::ZERO };
+    let probed = reasons(&mut story, &Cause::Probed(&failed), |story| drop(story.fails(2)));
+    assert_eq!(
+        probed,
+        [
+            "10.0.0.1:443: draining -> live: it stands in: none of the answer lives",
+            "10.0.0.2:443: live -> down: its probes fail: refused",
+        ]
+    );
+
+    story.passes(2);
+    let waited = reasons(&mut story, &Cause::Waited, |story| {
+        story.backends.tick(story.now + DRAIN_GRACE);
+    });
+    assert_eq!(waited, ["10.0.0.1:443: draining -> gone: its time to drain is over"]);
 }
 
 #[test]
@@ -254,7 +327,12 @@ proptest! {
             let ids: BTreeSet<_> = after.backends.iter().map(|backend| backend.id).collect();
             prop_assert_eq!(ids.len(), after.backends.len(), "ids are unique");
             let grown = after.generation - before.generation;
-            prop_assert_eq!(grown, u64::from(after.backends != before.backends));
+            let same = (&after.backends, after.is_judged) == (&before.backends, before.is_judged);
+            prop_assert_eq!(grown, u64::from(!same));
+            if !before.is_judged && after.is_judged && after.live().count() == 0 {
+                let fails = |known: &Backend| known.state == Down;
+                prop_assert!(after.backends.iter().all(fails), "nothing in force too early");
+            }
             for backend in &after.backends {
                 let same = before.backends.iter().find(|old| old.address == backend.address);
                 prop_assert!(same.is_none_or(|old| old.id == backend.id), "ids are stable");

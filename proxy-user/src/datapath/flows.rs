@@ -97,7 +97,7 @@ impl Flows {
     fn is_news(&self, snapshot: &Snapshot) -> bool {
         match self.view.borrow().in_force {
             Some(generation) => generation != snapshot.generation,
-            None => snapshot.is_judged(),
+            None => snapshot.is_judged,
         }
     }
 

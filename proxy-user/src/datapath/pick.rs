@@ -43,7 +43,8 @@ mod tests {
             state: *state,
             resolved: true,
         };
-        Snapshot { generation: 1, backends: (0..).zip(states).map(backend).collect() }
+        let backends = (0..).zip(states).map(backend).collect();
+        Snapshot { generation: 1, is_judged: true, backends }
     }
 
     fn state() -> impl Strategy<Value = BackendState> {

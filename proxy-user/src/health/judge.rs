@@ -46,6 +46,12 @@ impl Judge {
         self.verdict
     }
 
+    /// Not judged yet, and nothing speaks against it.
+    pub fn is_promising(&self) -> bool {
+        let (kind, length) = self.streak;
+        self.verdict == Verdict::Unknown && (length == 0 || kind == Outcome::Passed)
+    }
+
     pub fn hear(&mut self, outcome: Outcome, thresholds: Thresholds) {
         let (kind, length) = self.streak;
         let length = if kind == outcome { length.saturating_add(1) } else { 1 };

@@ -122,21 +122,20 @@ impl Config {
 
     fn validate(settings: Settings) -> Result<Self, Refusal> {
         let seconds = |given: Option<Period>, default| given.unwrap_or(Period::seconds(default));
-        let rounds = |given: Option<NonZeroU8>, default| {
-            given.or(NonZeroU8::new(default)).unwrap_or(NonZeroU8::MIN)
-        };
+        let datapath = settings.datapath.unwrap_or(DatapathChoice::Auto);
+        hook_must_have_a_use(settings.hook, datapath)?;
         Ok(Self {
             ttl: TtlRange::new(seconds(settings.min_ttl, 1), seconds(settings.max_ttl, 60))?,
             health: HealthConfig {
                 kind: settings.health.unwrap_or(HealthKind::Tcp),
                 interval: seconds(settings.health_interval, 2).get(),
                 timeout: seconds(settings.health_timeout, 1).get(),
-                fall: rounds(settings.fall, 3),
-                rise: rounds(settings.rise, 1),
+                fall: settings.fall.unwrap_or(Probes::THREE).get(),
+                rise: settings.rise.unwrap_or(Probes::ONE).get(),
             },
             endpoint: settings.endpoint.clone().ok_or_else(missing_endpoint)?,
             listen: settings.listen.unwrap_or(DEFAULT_LISTEN).get(),
-            datapath: settings.datapath.unwrap_or(DatapathChoice::Auto),
+            datapath,
             resolvers: settings.resolver.iter().map(|resolver| resolver.get()).collect(),
             connect_timeout: seconds(settings.connect_timeout, 3).get(),
             admin: settings.admin.unwrap_or(DEFAULT_ADMIN).get(),
@@ -153,8 +152,8 @@ fn packet(settings: Settings) -> PacketConfig {
         hook: settings.hook.unwrap_or(HookChoice::Auto),
         interface: settings.interface,
         connections: settings.table_size.unwrap_or(values::TableSize::DEFAULT).get(),
-        fresh: false,
         pin_dir: pin_dir.unwrap_or_else(|| DEFAULT_PIN_DIR.into()),
+        fresh: false,
     }
 }
 
@@ -163,6 +162,17 @@ fn log(settings: &Settings) -> LogConfig {
         format: settings.log_format.unwrap_or(LogFormat::Text),
         filter: settings.log_level.clone().unwrap_or_default(),
         ebpf: settings.ebpf_log.unwrap_or(false),
+    }
+}
+
+fn hook_must_have_a_use(hook: Option<HookChoice>, datapath: DatapathChoice) -> Result<(), Refusal> {
+    match (hook.filter(|hook| *hook != HookChoice::Auto), datapath) {
+        (Some(hook), DatapathChoice::Relay) => {
+            let wrong = "belongs to the packet path, and the data path is relay; leave the one \
+                         out or ask for --datapath packet";
+            Err(Refusal::new("hook", hook, wrong))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,9 +6,10 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use serde::Serialize;
 
 use crate::{
+    admin::Admin,
     client,
     config::{Config, DatapathChoice},
-    datapath::{listener::Bound, plan},
+    datapath::{interface, listener::Bound, plan},
     discovery::Resolver,
     health::probe,
 };
@@ -31,7 +32,7 @@ pub struct Finding {
 }
 
 pub async fn examine(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![listen(config).await];
+    let mut findings = vec![listen(config).await, admin(config).await];
     findings.extend(datapath(config));
     let addresses = match resolve(config).await {
         Ok((addresses, finding)) => {
@@ -60,7 +61,20 @@ async fn listen(config: &Config) -> Finding {
     }
 }
 
+async fn admin(config: &Config) -> Finding {
+    match Admin::bind(config.admin).await {
+        Ok(_free) => finding("admin", Level::Ok, format!("{} is free", config.admin)),
+        Err(_) if client::status(config.admin).await.is_ok() => {
+            finding("admin", Level::Ok, "served by the agent that runs here")
+        }
+        Err(refusal) => finding("admin", Level::Fail, refusal),
+    }
+}
+
 fn datapath(config: &Config) -> Vec<Finding> {
+    if let Err(refusal) = interface::must_be_there(config) {
+        return vec![finding("datapath", Level::Fail, refusal)];
+    }
     let is_by_name = config.datapath == DatapathChoice::Packet;
     let packet = match (config.datapath, plan(config)) {
         (DatapathChoice::Relay, _) => return vec![finding("datapath", Level::Ok, "relay")],

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
+use clap_complete::Shell;
 use proxy_user::{
     agent::{self, Failure},
     cli::{Cli, Command, Given},
@@ -46,6 +47,7 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Detach { pin_dir, interface } => {
             detach(&pin_dir, interface.as_ref()).map_err(Failure::Start)
         }
+        Command::Completions { shell } => complete(shell).map_err(Failure::Later),
     }
 }
 
@@ -98,8 +100,6 @@ async fn show_backends(admin: BindAddress) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn say(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
 fn detach(pin_dir: &PinDir, interface: Option<&InterfaceName>) -> anyhow::Result<ExitCode> {
     let removed = kernel::detach(pin_dir.path(), interface.map(InterfaceName::as_str))?;
     let text = match removed.as_slice() {
@@ -118,6 +118,8 @@ fn complete(shell: Shell) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("standard output")
 }
 

@@ -114,6 +114,34 @@ fn a_shortest_ttl_above_the_longest() {
 fn a_duration_without_a_unit() {
     refused_flags(&["--min-ttl=5"], &["--min-ttl", "'5'", "500ms"]);
     refused_flags(&["--health-interval=0s"], &["--health-interval", "'0s'", "longer than 0"]);
+    refused_flags(&["--max-ttl", "-1s"], &["--max-ttl", "'-1s'", "500ms"]);
+}
+
+#[test]
+fn a_number_out_of_range() {
+    refused_flags(&["--table-size", "0"], &["--table-size", "'0'", "from 1 to"]);
+    refused_flags(&["--table-size", "-1"], &["--table-size", "'-1'", "from 1 to"]);
+    refused_flags(&["--fall", "0"], &["--fall", "'0'", "from 1 to 255"]);
+    refused_flags(&["--rise", "many"], &["--rise", "'many'", "from 1 to 255"]);
+}
+
+#[test]
+fn a_level_of_the_log_that_there_is_not() {
+    refused_flags(&["--log-level=wran"], &["--log-level", "'wran'", "is no level", "warn"]);
+}
+
+#[test]
+fn a_hook_where_nothing_is_attached() {
+    refused_flags(&["--hook=xdp"], &["hook: xdp", "data path is relay", "--datapath packet"]);
+}
+
+#[test]
+fn bounds_from_two_sources_that_disagree() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "min-ttl = \"90s\"\n").unwrap();
+    let mut command = enigate(ENIGATE);
+    command.args(GOOD).arg("--config").arg(file.path()).env("ENIGATE_MAX_TTL", "10s");
+    refused(command, &["min-ttl: 90s", "above --max-ttl 10s"]);
 }
 
 #[test]
@@ -138,6 +166,33 @@ fn a_bad_value_in_the_environment() {
     let mut command = enigate(ENIGATE);
     command.args(GOOD).env("ENIGATE_TABLE_SIZE", "lots");
     refused(command, &["--table-size", "'lots'", "from 1 to"]);
+}
+
+/// What cannot be run is not found fit either, even where a relay would do.
+#[test]
+fn check_refuses_what_run_refuses() {
+    let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut command = Command::new(ENIGATE);
+    command.env_clear().args(["check", "--endpoint=api.example", "--interface=no-such-if0"]);
+    command.args(["--resolver=127.0.0.1:9", "--listen", &free_address().to_string()]);
+    command.args(["--admin", &holder.local_addr().unwrap().to_string()]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for line in ["FAIL  datapath  interface: no-such-if0", "FAIL  admin"] {
+        assert!(said.contains(line), "no {line:?} in:\n{said}");
+    }
+}
+
+#[test]
+fn a_completion_script_that_nobody_reads() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(ENIGATE);
+    command.args(["completions", "bash"]).stdout(writer).stderr(Stdio::piped());
+    let (code, said) = end(command.spawn().unwrap());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Broken pipe") && !said.contains("panicked"), "{said}");
 }
 
 /// Run by root, the agent becomes nobody; run by anybody else, it has no capabilities either.

@@ -1,7 +1,12 @@
 //! One layer of settings, as flags and environment or as a file give them. All are optional here;
 //! `config.rs` lays the layers over each other and fills in the defaults.
 
-use std::{fmt::Display, fs, num::NonZeroU8, path::Path, str::FromStr};
+use std::{
+    fmt::{self, Display},
+    fs,
+    path::Path,
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -11,7 +16,7 @@ use super::{
     period::{Patience, Period},
     values::{
         BindAddress, DatapathChoice, HealthKind, HookChoice, InterfaceName, LogFilter, LogFormat,
-        PinDir, ResolverAddress, TableSize,
+        PinDir, Probes, ResolverAddress, TableSize,
     },
 };
 
@@ -49,12 +54,12 @@ pub struct Settings {
     pub resolver: Vec<ResolverAddress>,
 
     /// Shortest time between two resolutions, whatever the TTL [default: 1s]
-    #[arg(long, env = "ENIGATE_MIN_TTL", value_name = "DURATION")]
+    #[arg(long, env = "ENIGATE_MIN_TTL", value_name = "DURATION", allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub min_ttl: Option<Period>,
 
     /// Longest time between two resolutions, whatever the TTL [default: 1m]
-    #[arg(long, env = "ENIGATE_MAX_TTL", value_name = "DURATION")]
+    #[arg(long, env = "ENIGATE_MAX_TTL", value_name = "DURATION", allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub max_ttl: Option<Period>,
 
@@ -64,31 +69,37 @@ pub struct Settings {
 
     /// Time between two probes of a backend [default: 2s]
     #[arg(long, env = "ENIGATE_HEALTH_INTERVAL", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub health_interval: Option<Period>,
 
     /// Time a probe may take [default: 1s]
     #[arg(long, env = "ENIGATE_HEALTH_TIMEOUT", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub health_timeout: Option<Period>,
 
     /// Probes in a row that a live backend must fail to be down [default: 3]
-    #[arg(long, env = "ENIGATE_FALL", value_name = "PROBES")]
-    pub fall: Option<NonZeroU8>,
+    #[arg(long, env = "ENIGATE_FALL", value_name = "PROBES", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub fall: Option<Probes>,
 
     /// Probes in a row that a backend must pass to be live [default: 1]
-    #[arg(long, env = "ENIGATE_RISE", value_name = "PROBES")]
-    pub rise: Option<NonZeroU8>,
+    #[arg(long, env = "ENIGATE_RISE", value_name = "PROBES", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub rise: Option<Probes>,
 
     /// Time that the relay gives a backend to accept a connection, before it tries the next
     /// [default: 3s]
     #[arg(long, env = "ENIGATE_CONNECT_TIMEOUT", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub connect_timeout: Option<Period>,
 
     /// Connections that the flow table of the packet path has room for [default: 131072]
     #[arg(long, env = "ENIGATE_TABLE_SIZE", value_name = "CONNECTIONS")]
-    #[serde(deserialize_with = "parsed_number")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
     pub table_size: Option<TableSize>,
 
     /// Folder on a BPF file system where the packet path outlives the agent
@@ -118,6 +129,7 @@ pub struct Settings {
 
     /// Time that relayed connections get to end by themselves at a shutdown [default: 5s]
     #[arg(long, env = "ENIGATE_DRAIN_TIMEOUT", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub drain_timeout: Option<Patience>,
 }
@@ -158,12 +170,33 @@ impl Settings {
     }
 }
 
+/// A value of the file as it is written; what it should have been is for its type to say.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Truth(bool),
+}
+
+impl Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => text.fmt(f),
+            Self::Integer(number) => number.fmt(f),
+            Self::Float(number) => number.fmt(f),
+            Self::Truth(truth) => truth.fmt(f),
+        }
+    }
+}
+
 fn parsed<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: FromStr<Err: Display>,
     D: Deserializer<'de>,
 {
-    value(&String::deserialize(deserializer)?).map(Some)
+    value(&Scalar::deserialize(deserializer)?).map(Some)
 }
 
 fn parsed_list<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
@@ -171,17 +204,10 @@ where
     T: FromStr<Err: Display>,
     D: Deserializer<'de>,
 {
-    Vec::<String>::deserialize(deserializer)?.iter().map(|text| value(text)).collect()
+    Vec::<Scalar>::deserialize(deserializer)?.iter().map(value).collect()
 }
 
-fn parsed_number<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    T: FromStr<Err: Display>,
-    D: Deserializer<'de>,
-{
-    value(&i64::deserialize(deserializer)?.to_string()).map(Some)
-}
-
-fn value<T: FromStr<Err: Display>, E: de::Error>(text: &str) -> Result<T, E> {
+fn value<T: FromStr<Err: Display>, E: de::Error>(scalar: &Scalar) -> Result<T, E> {
+    let text = scalar.to_string();
     text.parse().map_err(|error| E::custom(format!("{text}: {error}")))
 }

@@ -3,13 +3,14 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU8,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::invalid::Invalid;
 
@@ -72,6 +73,10 @@ pub struct InterfaceName(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableSize(u32);
 
+/// How many probes in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probes(NonZeroU8);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinDir(PathBuf);
 
@@ -106,6 +111,15 @@ impl TableSize {
     pub const DEFAULT: Self = Self(131_072);
 
     pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Probes {
+    pub const ONE: Self = Self(NonZeroU8::MIN);
+    pub const THREE: Self = Self(NonZeroU8::new(3).expect("3 is not zero"));
+
+    pub const fn get(self) -> NonZeroU8 {
         self.0
     }
 }
@@ -183,6 +197,14 @@ impl FromStr for TableSize {
     }
 }
 
+impl FromStr for Probes {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse().map(Self).map_err(|_| Invalid::new("is no number of probes from 1 to 255"))
+    }
+}
+
 impl FromStr for PinDir {
     type Err = Invalid;
 
@@ -199,17 +221,39 @@ impl FromStr for LogFilter {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        let right =
+            "write error, warn, info, debug, trace or a filter such as info,proxy_user=debug";
+        if let Some(word) = text.split(',').find(|part| is_misspelt_level(part)) {
+            return Err(Invalid::new(format!("{word:?} is no level; {right}")));
+        }
         let filter = EnvFilter::builder().parse(text);
-        filter.map_err(|error| {
-            Invalid::new(format!("{error}; write error, warn, info, debug, trace or a filter"))
-        })?;
+        filter.map_err(|error| Invalid::new(format!("{error}; {right}")))?;
         Ok(Self(text.into()))
     }
+}
+
+/// To the filter a lone word that is no level names a target, and silences all others.
+fn is_misspelt_level(part: &str) -> bool {
+    part.trim().is_empty()
+        || !part.contains(['=', '[']) && part.trim().parse::<LevelFilter>().is_err()
 }
 
 impl fmt::Display for BindAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for PinDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+impl fmt::Display for HookChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("?", |value| value.get_name()))
     }
 }
 
@@ -244,27 +288,25 @@ mod tests {
     #[test]
     fn bounds_are_kept() {
         for size in ["0", "16777217", "-1", "many", ""] {
-impl fmt::Display for PinDir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.display().fmt(f)
-    }
-}
-
-impl fmt::Display for HookChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value();
-        f.write_str(value.as_ref().map_or("?", |value| value.get_name()))
-    }
-}
-
             assert!(size.parse::<TableSize>().is_err(), "{size}");
         }
         for name in ["", "a/b", "a b", "sixteen-chars-xx"] {
             assert!(name.parse::<InterfaceName>().is_err(), "{name}");
         }
+        for count in ["0", "256", "-1", "some", ""] {
+            assert!(count.parse::<Probes>().is_err(), "{count}");
+        }
         assert!("pins".parse::<PinDir>().is_err());
-        assert!("proxy_user=loud".parse::<LogFilter>().is_err());
-        assert!("info,proxy_user=trace".parse::<LogFilter>().is_ok());
+    }
+
+    #[test]
+    fn a_misspelt_level_silences_nothing() {
+        for filter in ["proxy_user=loud", "wran", "info,proxy_user", "", "info,,debug"] {
+            assert!(filter.parse::<LogFilter>().is_err(), "{filter}");
+        }
+        for filter in ["warn", "OFF", "info,proxy_user=trace", "warn,proxy_user[span]=debug"] {
+            assert!(filter.parse::<LogFilter>().is_ok(), "{filter}");
+        }
     }
 
     proptest! {
@@ -274,6 +316,7 @@ impl fmt::Display for HookChoice {
             let _ = text.parse::<ResolverAddress>();
             let _ = text.parse::<InterfaceName>();
             let _ = text.parse::<TableSize>();
+            let _ = text.parse::<Probes>();
             let _ = text.parse::<LogFilter>();
         }
     }

@@ -11,7 +11,7 @@ use nix::{
     net::if_::InterfaceFlags,
 };
 
-use crate::config::{InterfaceName, Refusal};
+use crate::config::{Config, InterfaceName, Refusal};
 
 const ROUTES: &str = "/proc/self/net/route";
 
@@ -33,7 +33,12 @@ pub fn choose(named: Option<&InterfaceName>, listen: SocketAddr) -> Result<Strin
     Ok(name)
 }
 
-pub fn must_exist(name: &InterfaceName) -> Result<String, Refusal> {
+/// One that is named must exist, whether the data path needs it or not.
+pub fn must_be_there(config: &Config) -> Result<(), Refusal> {
+    config.packet.interface.as_ref().map_or(Ok(()), |named| must_exist(named).map(drop))
+}
+
+fn must_exist(name: &InterfaceName) -> Result<String, Refusal> {
     let existing: BTreeSet<_> = entries().map(|entry| entry.interface_name).collect();
     if existing.contains(name.as_str()) {
         return Ok(name.as_str().to_owned());

@@ -38,7 +38,8 @@ pub(crate) struct Model {
 #[derive(Clone, Debug)]
 pub(crate) struct Rotation {
     pub every: Duration,
-    pub next_at: Timestamp,
+    /// `None` after the last one.
+    pub next_at: Option<Timestamp>,
     pub step: Step,
     pub done: u32,
     pub last: Option<RotationReport>,
@@ -54,8 +55,14 @@ pub(crate) struct Seen {
 
 impl Model {
     pub(crate) fn new(now: Timestamp, every: Duration, next_at: Timestamp) -> Self {
-        let rotation =
-            Rotation { every, next_at, step: Step::Idle, done: 0, last: None, errors: Vec::new() };
+        let rotation = Rotation {
+            every,
+            next_at: Some(next_at),
+            step: Step::Idle,
+            done: 0,
+            last: None,
+            errors: Vec::new(),
+        };
         Self {
             now,
             status: None,
@@ -105,7 +112,7 @@ impl Model {
         &mut self,
         now: Timestamp,
         report: Result<RotationReport, String>,
-        next_at: Timestamp,
+        next_at: Option<Timestamp>,
     ) {
         self.now = now;
         self.rotation.next_at = next_at;
@@ -144,8 +151,9 @@ impl Model {
 }
 
 impl Rotation {
-    pub(crate) fn next_in(&self, now: Timestamp) -> Duration {
-        Duration::try_from(self.next_at.duration_since(now)).unwrap_or_default()
+    pub(crate) fn next_in(&self, now: Timestamp) -> Option<Duration> {
+        let next_at = self.next_at?;
+        Some(Duration::try_from(next_at.duration_since(now)).unwrap_or_default())
     }
 }
 
@@ -184,11 +192,11 @@ mod tests {
     #[test]
     fn a_rotation_that_failed_is_not_done() {
         let mut model = model();
-        model.rotated(at(5), Err("no ENI".into()), at(15));
+        model.rotated(at(5), Err("no ENI".into()), Some(at(15)));
         assert_eq!(model.rotation.done, 0);
         assert_eq!(model.rotation.errors, ["no ENI"]);
-        assert_eq!(model.rotation.next_in(at(12)), Duration::from_secs(3));
-        assert_eq!(model.rotation.next_in(at(20)), Duration::ZERO);
+        assert_eq!(model.rotation.next_in(at(12)), Some(Duration::from_secs(3)));
+        assert_eq!(model.rotation.next_in(at(20)), Some(Duration::ZERO));
     }
 
     #[test]

@@ -60,9 +60,10 @@ fn state(model: &Model) -> String {
     let backends = model.status.iter().flat_map(|status| &status.backends);
     let live = backends.filter(|backend| backend.state == BackendState::Live).count();
     let rotation = match model.rotation.step {
-        Step::Idle => {
-            format!("next rotation in {} s", model.rotation.next_in(model.now).as_secs())
-        }
+        Step::Idle => match model.rotation.next_in(model.now) {
+            Some(next) => format!("next rotation in {} s", next.as_secs()),
+            None => "last rotation done".into(),
+        },
         step => step.to_string(),
     };
     format!(
@@ -89,6 +90,16 @@ mod tests {
         assert!(first.last().is_some_and(|line| line.contains("3 live backends")), "{first:?}");
         assert_eq!(plain.lines(&model), [""; 0]);
     }
+
+    #[test]
+    fn no_rotation_is_announced_after_the_last() {
+        let mut model = fixture::model();
+        model.rotation.step = Step::Idle;
+        assert!(state(&model).contains("next rotation in"), "{}", state(&model));
+        model.rotation.next_at = None;
+        assert!(state(&model).ends_with("; last rotation done"), "{}", state(&model));
+    }
+
     #[test]
     fn an_agents_event_that_arrives_late_is_still_printed() {
         let mut plain = Plain::default();

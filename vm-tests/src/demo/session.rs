@@ -35,7 +35,8 @@ pub(crate) struct Schedule {
 
 struct Rotated {
     report: Result<RotationReport, String>,
-    next_in: Duration,
+    /// `None`: it was the last.
+    next_in: Option<Duration>,
 }
 
 /// Where news come in.
@@ -84,7 +85,8 @@ async fn rotate(lab: &mut Lab, schedule: Schedule, rotations: &mpsc::UnboundedSe
         let report = lab.rotate().await.map_err(|error| format!("{error:#}"));
         let now = Instant::now();
         next = now.max(next + schedule.every);
-        if rotations.send(Rotated { report, next_in: next - now }).is_err() {
+        let next_in = (!schedule.once).then(|| next - now);
+        if rotations.send(Rotated { report, next_in }).is_err() {
             return;
         }
         if schedule.once {
@@ -116,7 +118,7 @@ impl News {
                 Some(status) = self.statuses.recv() => model.reported(status),
                 Some(Rotated { report, next_in }) = self.rotations.recv() => {
                     let now = Timestamp::now();
-                    model.rotated(now, report, now + next_in);
+                    model.rotated(now, report, next_in.map(|next_in| now + next_in));
                 }
                 Ok(()) = self.step.changed() => {
                     model.stepped(Timestamp::now(), *self.step.borrow_and_update());

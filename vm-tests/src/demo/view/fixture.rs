@@ -18,7 +18,7 @@ fn at(second: i64) -> Timestamp {
 pub(crate) fn model() -> Model {
     let mut model = Model::new(at(0), Duration::from_secs(10), at(10));
     for _ in 0..3 {
-        model.rotated(at(97), Ok(report()), at(107));
+        model.rotated(at(97), Ok(report()), Some(at(107)));
     }
     model.reported(Ok(status()));
     model.counted(at(99), Counts::default());

@@ -87,14 +87,14 @@ pub(super) fn dns(frame: &mut Frame, area: Rect, model: &Model) {
 
 pub(super) fn rotation(frame: &mut Frame, area: Rect, model: &Model) {
     let rotation = &model.rotation;
-    let next = rotation.next_in(model.now);
-    let now = match rotation.step {
-        Step::Idle => vec![
+    let now = match (rotation.step, rotation.next_in(model.now)) {
+        (Step::Idle, Some(next)) => vec![
             dim("next in "),
             format!("{:<7}", text::span(next)).into(),
             gauge(next, rotation.every),
         ],
-        step => vec![Span::from(format!("● {step}")).fg(Color::Yellow)],
+        (Step::Idle, None) => vec![dim("the last is done")],
+        (step, _) => vec![Span::from(format!("● {step}")).fg(Color::Yellow)],
     };
     let done = vec![
         dim("rotations "),

@@ -5,6 +5,7 @@ mod endpoint;
 mod invalid;
 mod period;
 mod settings;
+mod timeouts;
 mod values;
 
 use std::{
@@ -21,6 +22,7 @@ pub use endpoint::{Endpoint, HostName};
 pub use invalid::Invalid;
 pub use period::{Patience, Period};
 pub use settings::Settings;
+pub use timeouts::FlowTimeouts;
 pub use values::{
     BindAddress, DatapathChoice, HealthKind, HookChoice, InterfaceName, LogFilter, LogFormat,
     PinDir, Probes,
@@ -54,6 +56,7 @@ pub struct PacketConfig {
     pub interface: Option<InterfaceName>,
     /// Connections that the flow table has room for.
     pub connections: u32,
+    pub timeouts: FlowTimeouts,
     pub pin_dir: PathBuf,
     /// What earlier agents left in the kernel is removed first.
     pub fresh: bool,
@@ -141,20 +144,23 @@ impl Config {
             admin: settings.admin.unwrap_or(DEFAULT_ADMIN).get(),
             drain_timeout: settings.drain_timeout.unwrap_or(Patience::seconds(5)).get(),
             log: log(&settings),
-            packet: packet(settings),
+            packet: packet(settings)?,
         })
     }
 }
 
-fn packet(settings: Settings) -> PacketConfig {
+fn packet(settings: Settings) -> Result<PacketConfig, Refusal> {
+    let timeouts =
+        FlowTimeouts::new(settings.timeout_syn, settings.timeout_idle, settings.timeout_closing)?;
     let pin_dir = settings.pin_dir.map(|pins| pins.path().to_owned());
-    PacketConfig {
+    Ok(PacketConfig {
         hook: settings.hook.unwrap_or(HookChoice::Auto),
         interface: settings.interface,
         connections: settings.table_size.unwrap_or(values::TableSize::DEFAULT).get(),
         pin_dir: pin_dir.unwrap_or_else(|| DEFAULT_PIN_DIR.into()),
+        timeouts,
         fresh: false,
-    }
+    })
 }
 
 fn log(settings: &Settings) -> LogConfig {

@@ -94,6 +94,7 @@ pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
         hook: hook(config.packet.hook),
         pin_dir: config.packet.pin_dir.clone(),
         connections: config.packet.connections,
+        timeouts: config.packet.timeouts,
         log: config.log.ebpf,
     })
 }

@@ -102,6 +102,22 @@ pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub table_size: Option<TableSize>,
 
+    /// Silence after which a connection that has not opened leaves the flow table [default: 10s]
+    #[arg(long, env = "ENIGATE_TIMEOUT_SYN", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub timeout_syn: Option<Period>,
+
+    /// Silence after which an open connection leaves the flow table [default: 6100s]
+    #[arg(long, env = "ENIGATE_TIMEOUT_IDLE", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub timeout_idle: Option<Period>,
+
+    /// Silence after which a connection that both sides have closed leaves the flow table
+    /// [default: 2m]
+    #[arg(long, env = "ENIGATE_TIMEOUT_CLOSING", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub timeout_closing: Option<Period>,
+
     /// Folder on a BPF file system where the packet path outlives the agent
     /// [default: /sys/fs/bpf/enigate]
     #[arg(long, env = "ENIGATE_PIN_DIR", value_name = "FOLDER")]
@@ -160,6 +176,9 @@ impl Settings {
             rise: self.rise.or(lower.rise),
             connect_timeout: self.connect_timeout.or(lower.connect_timeout),
             table_size: self.table_size.or(lower.table_size),
+            timeout_syn: self.timeout_syn.or(lower.timeout_syn),
+            timeout_idle: self.timeout_idle.or(lower.timeout_idle),
+            timeout_closing: self.timeout_closing.or(lower.timeout_closing),
             pin_dir: self.pin_dir.or(lower.pin_dir),
             admin: self.admin.or(lower.admin),
             log_format: self.log_format.or(lower.log_format),

@@ -1,4 +1,5 @@
 use clap::{Args as _, Command, FromArgMatches as _};
+use proxy_common::flow::Life;
 
 use super::*;
 
@@ -18,6 +19,7 @@ fn the_defaults_are_what_the_help_says() {
     let config = Config::load(from_flags(&["--endpoint=api.example"]), None).unwrap();
     let help = Settings::augment_args(Command::new("enigate")).render_long_help().to_string();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let timeouts = config.packet.timeouts;
     let period = |duration: Duration| Patience::seconds(duration.as_secs()).to_string();
     for (flag, default) in [
         ("listen <IP:PORT>", config.listen.to_string()),
@@ -29,6 +31,9 @@ fn the_defaults_are_what_the_help_says() {
         ("rise <PROBES>", config.health.rise.to_string()),
         ("connect-timeout <DURATION>", period(config.connect_timeout)),
         ("table-size <CONNECTIONS>", config.packet.connections.to_string()),
+        ("timeout-syn <DURATION>", period(timeouts.of(Life::Opening))),
+        ("timeout-idle <DURATION>", period(timeouts.of(Life::Open))),
+        ("timeout-closing <DURATION>", period(timeouts.of(Life::Closed))),
         ("pin-dir <FOLDER>", config.packet.pin_dir.display().to_string()),
         ("admin <IP:PORT>", config.admin.to_string()),
         ("drain-timeout <DURATION>", period(config.drain_timeout)),

@@ -17,7 +17,10 @@ use crate::{
     journal::{Journal, Kind},
 };
 
+/// Between two rounds through the flow table.
 const SWEEP: Duration = Duration::from_secs(2);
+/// Between two steps of a round.
+const STEP: Duration = Duration::from_millis(10);
 /// How old counters may be; a snapshot that could not be put in force is tried again as often.
 const COLLECT: Duration = Duration::from_millis(500);
 
@@ -73,7 +76,10 @@ impl Flows {
                     self.publish().await?;
                     self.collect().await?;
                 }
-                _ = sweep.tick() => self.sweep().await?,
+                _ = sweep.tick() => {
+                    let pause = self.sweep().await?;
+                    sweep.reset_after(pause);
+                }
             }
         }
     }
@@ -101,13 +107,15 @@ impl Flows {
         }
     }
 
-    async fn sweep(&mut self) -> anyhow::Result<()> {
+    /// One step; returns how long to rest before the next.
+    async fn sweep(&mut self) -> anyhow::Result<Duration> {
         let result = self.ask(Kernel::sweep).await?;
-        self.learn("cannot sweep the flow table", result, |view, (entries, deleted)| {
-            view.entries = entries;
-            view.swept += deleted;
+        let is_amid_a_round = result.as_ref().is_ok_and(|step| step.left.is_none());
+        self.learn("cannot sweep the flow table", result, |view, step| {
+            view.entries = step.left.unwrap_or(view.entries);
+            view.swept += step.deleted;
         });
-        Ok(())
+        Ok(if is_amid_a_round { STEP } else { SWEEP })
     }
 
     async fn collect(&mut self) -> anyhow::Result<()> {

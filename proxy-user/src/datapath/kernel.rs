@@ -8,6 +8,8 @@ mod detach;
 mod host;
 mod load;
 mod pins;
+pub mod scan;
+pub mod sweep;
 mod sys;
 mod tables;
 
@@ -19,8 +21,14 @@ use proxy_common::{
     reason::Reason,
 };
 
-use self::{attach::Attached, pins::Pins, tables::Tables};
+use self::{
+    attach::Attached,
+    pins::Pins,
+    sweep::{Step, Sweep},
+    tables::Tables,
+};
 pub use self::{detach::detach, load::object};
+use crate::config::FlowTimeouts;
 
 /// Where and how the packet path sits.
 #[derive(Clone, Debug)]
@@ -32,6 +40,7 @@ pub struct Attachment {
     pub pin_dir: PathBuf,
     /// Connections that the flow table has room for.
     pub connections: u32,
+    pub timeouts: FlowTimeouts,
     /// aya-log's messages from the program go to tracing.
     pub log: bool,
 }
@@ -67,6 +76,7 @@ pub struct BackendCounters {
 pub struct Kernel {
     tables: Tables,
     attached: Attached,
+    sweep: Sweep,
     /// Whose counters each id's are.
     owners: BTreeMap<BackendId, SocketAddr>,
 }
@@ -88,7 +98,8 @@ impl Kernel {
         if attachment.log {
             load::forward_logs(&mut ebpf).context("cannot read the program's log")?;
         }
-        Ok(Self { tables, attached, owners })
+        let sweep = Sweep::new(attachment.timeouts);
+        Ok(Self { tables, attached, sweep, owners })
     }
 
     /// `tcx`, `clsact`, `xdp` or `xdp-generic`, as it came out.
@@ -131,9 +142,9 @@ impl Kernel {
         Ok(reasons)
     }
 
-    /// Deletes finished and idle flows; returns (entries left, entries deleted).
-    pub fn sweep(&mut self) -> anyhow::Result<(u64, u64)> {
-        self.tables.sweep()
+    /// Deletes finished and idle flows from the next part of the table.
+    pub fn sweep(&mut self) -> anyhow::Result<Step> {
+        self.tables.sweep(&mut self.sweep)
     }
 
     /// Entries that the flow table has room for, two for each connection.

@@ -6,7 +6,10 @@ use nix::{
     net::if_::if_nametoindex,
     sched::{CloneFlags, unshare},
 };
-use proxy_user::datapath::kernel::{Attachment, Hook, Kernel, detach};
+use proxy_user::{
+    config::FlowTimeouts,
+    datapath::kernel::{Attachment, Hook, Kernel, detach},
+};
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, new_connection};
 use tokio::runtime;
 
@@ -38,6 +41,7 @@ impl Place {
             hook,
             pin_dir: self.pin_dir.clone(),
             connections: 64,
+            timeouts: FlowTimeouts::default(),
             log: false,
         })
     }

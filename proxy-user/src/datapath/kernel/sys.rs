@@ -12,6 +12,10 @@ use std::{
     path::Path,
 };
 
+use aya::{
+    Pod,
+    maps::{HashMap, IterableMap as _, MapData},
+};
 use nix::libc;
 
 /// Of `enum bpf_cmd` in `include/uapi/linux/bpf.h`.
@@ -19,6 +23,7 @@ use nix::libc;
 #[repr(u32)]
 enum Command {
     ObjectGet = 7,
+    MapLookupBatch = 24,
     LinkDetach = 34,
 }
 
@@ -33,6 +38,63 @@ struct ObjectGet {
 #[repr(C)]
 struct LinkDetach {
     link: RawFd,
+}
+
+#[repr(C)]
+struct Batch {
+    from: u64,
+    to: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: RawFd,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// How far a hash has been read: a place in the table, which holds while entries come and go.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor(u32);
+
+/// Reads up to `most` entries into `keys` and `values`, in place of what is there. Returns where to
+/// go on; `None` when the table is at its end.
+pub fn lookup_batch<K: Pod, V: Pod>(
+    map: &HashMap<MapData, K, V>,
+    from: Option<Cursor>,
+    most: usize,
+    keys: &mut Vec<K>,
+    values: &mut Vec<V>,
+) -> io::Result<Option<Cursor>> {
+    keys.clear();
+    values.clear();
+    keys.reserve_exact(most);
+    values.reserve_exact(most);
+    let mut to = Cursor(0);
+    let mut batch = Batch {
+        from: from.as_ref().map_or(0, |from| &raw const from.0 as u64),
+        to: &raw mut to.0 as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: u32::try_from(most).map_err(io::Error::other)?,
+        map: map.map().fd().as_fd().as_raw_fd(),
+        element_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: the attributes are this command's; both buffers have room for `count` elements, whose
+    // sizes aya has compared with the map's.
+    let read = unsafe { bpf(Command::MapLookupBatch, &mut batch) };
+    let is_end = match read {
+        Ok(_) => false,
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+        Err(error) => return Err(error),
+    };
+    let count = most.min(batch.count as usize);
+    // SAFETY: the kernel has written that many of each, and any bytes of a `Pod` are a value.
+    unsafe {
+        keys.set_len(count);
+        values.set_len(count);
+    }
+    Ok((!is_end).then_some(to))
 }
 
 /// What is pinned there, whatever it is.

@@ -1,7 +1,5 @@
 //! The maps, typed, from the agent's side.
 
-mod sweep;
-
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -10,25 +8,30 @@ use std::{
 use anyhow::{Context as _, ensure};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues},
+    maps::{Array, Map, MapData, PerCpuArray, PerCpuValues},
     util::nr_cpus,
 };
 use proxy_common::{
     addr::{Addr, Port, socket},
     backend::{Backend, BackendId, BackendLoad, BackendSet, BackendTraffic, MAX_BACKENDS},
     config::{ActiveSet, Config, MAX_LOCALS, PortRange},
-    flow::{Direction, Flow, FlowKey},
+    flow::Direction,
     reason::Reason,
 };
 use tracing::warn;
 
-use super::{BackendCounters, Target, host::Interface};
+use super::{
+    BackendCounters, Target,
+    host::Interface,
+    scan::FlowTable,
+    sweep::{self, Step, Sweep},
+};
 
 pub struct Tables {
     config: Array<MapData, Config>,
     active: Array<MapData, ActiveSet>,
     backends: Array<MapData, BackendSet>,
-    flows: HashMap<MapData, FlowKey, Flow>,
+    flows: FlowTable,
     traffic: PerCpuArray<MapData, BackendTraffic>,
     load: Array<MapData, BackendLoad>,
     expired: Array<MapData, u64>,
@@ -137,6 +140,16 @@ impl Tables {
         self.load.set(index, BackendLoad::default(), 0)?;
         self.expired.set(index, 0, 0)?;
         Ok(self.traffic.set(index, every_cpu(BackendTraffic::default())?, 0)?)
+    }
+
+    pub fn sweep(&mut self, sweep: &mut Sweep) -> anyhow::Result<Step> {
+        let step = sweep.step(&mut self.flows, sweep::now()?)?;
+        for (backend, ended) in &step.unseen {
+            let index = u32::from(backend.0);
+            let before = self.expired.get(&index, 0)?;
+            self.expired.set(index, before + ended, 0)?;
+        }
+        Ok(step)
     }
 
     pub fn reason(&self, reason: Reason) -> anyhow::Result<u64> {

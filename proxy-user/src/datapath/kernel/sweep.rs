@@ -1,0 +1,176 @@
+//! Deletes the entries of connections that have ended or that nobody has heard of for too long.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use nix::time::{ClockId, clock_gettime};
+use proxy_common::{
+    backend::BackendId,
+    flow::{Flow, FlowKey, Half, Life},
+    stamp::Stamp,
+};
+
+use super::scan::{FlowTable, Scan};
+use crate::config::FlowTimeouts;
+
+/// Goes through the table a step at a time.
+pub struct Sweep {
+    timeouts: FlowTimeouts,
+    scan: Scan,
+    /// In this round, so far.
+    left: u64,
+}
+
+/// What one step came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    pub looked_at: usize,
+    pub deleted: u64,
+    /// Connections whose end the program has not seen, and so has not counted.
+    pub unseen: BTreeMap<BackendId, u64>,
+    /// Entries left in the table, when this was the last step of a round.
+    pub left: Option<u64>,
+}
+
+impl Sweep {
+    pub fn new(timeouts: FlowTimeouts) -> Self {
+        Self { timeouts, scan: Scan::default(), left: 0 }
+    }
+
+    pub fn step(&mut self, table: &mut FlowTable, now: Stamp) -> io::Result<Step> {
+        let is_last = self.scan.advance(table).inspect_err(|_| self.left = 0)?;
+        let mut step = Step { looked_at: self.scan.entries().len(), ..Step::default() };
+        let mut over = HashSet::new();
+        for (key, flow) in self.scan.entries() {
+            if over.contains(key) {
+                continue;
+            }
+            match self.over(table, key, flow, now) {
+                None => self.left += 1,
+                Some(ended) => {
+                    step.count(flow, &ended);
+                    over.insert(*key);
+                    over.extend(ended.twin);
+                }
+            }
+        }
+        // One that is gone already is what was wanted.
+        step.deleted = over.iter().filter(|key| table.remove(key).is_ok()).count() as u64;
+        step.left = is_last.then(|| std::mem::take(&mut self.left));
+        Ok(step)
+    }
+
+    fn over(&self, table: &FlowTable, key: &FlowKey, flow: &Flow, now: Stamp) -> Option<Ended> {
+        // Most entries are too young for any limit, which spares the look at their twins.
+        if silence(flow, now) <= self.timeouts.shortest() {
+            return None;
+        }
+        let twin_key = flow.twin(key.local);
+        let twin = table.get(&twin_key, 0).ok();
+        let life = over(flow, twin.as_ref(), now, self.timeouts)?;
+        Some(Ended { life, twin: twin.map(|_| twin_key) })
+    }
+}
+
+/// A connection that is over, of which one entry has been met: both go together, for an entry
+/// alone does not say what it was part of.
+struct Ended {
+    life: Life,
+    twin: Option<FlowKey>,
+}
+
+impl Step {
+    fn count(&mut self, flow: &Flow, ended: &Ended) {
+        if ended.life != Life::Closed {
+            *self.unseen.entry(flow.backend).or_insert(0) += 1;
+        }
+    }
+}
+
+/// How far a connection had come of which both directions have been silent for longer than that
+/// allows; `None` while it may go on. An entry without a twin belongs to no connection.
+fn over(flow: &Flow, twin: Option<&Flow>, now: Stamp, timeouts: FlowTimeouts) -> Option<Life> {
+    let life = Life::of(flow.half, twin.map_or(Half::Reset, |twin| twin.half));
+    let limit = timeouts.of(life);
+    let silent = |flow: &Flow| silence(flow, now) > limit;
+    (silent(flow) && twin.is_none_or(silent)).then_some(life)
+}
+
+fn silence(flow: &Flow, now: Stamp) -> Duration {
+    now.since(flow.seen).into()
+}
+
+/// The clock that the programs read.
+pub fn now() -> anyhow::Result<Stamp> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("no monotonic clock")?;
+    let nanos =
+        u64::try_from(Duration::from(now).as_nanos()).context("the clock is out of range")?;
+    Ok(Stamp::from_nanos(nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use proxy_common::{
+        addr::{Addr, Port},
+        flow::Direction,
+    };
+
+    use super::*;
+
+    fn at(seconds: u64) -> Stamp {
+        Stamp::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn judge(flow: &Flow, twin: Option<&Flow>, now: Stamp) -> Option<Life> {
+        over(flow, twin, now, FlowTimeouts::default())
+    }
+
+    fn flow(half: Half, seen: u64) -> Flow {
+        Flow {
+            bytes: 0,
+            peer: Addr::UNSPECIFIED,
+            peer_port: Port::new(1),
+            own_port: Port::new(2),
+            backend: BackendId(0),
+            direction: Direction::ToBackend,
+            half,
+            packets: 0,
+            acked: 0,
+            opened: at(0),
+            seen: at(seen),
+        }
+    }
+
+    #[test]
+    fn each_life_has_its_limit() {
+        let rows = [
+            (Half::Opening, Half::Opening, 10, Life::Opening),
+            (Half::Open, Half::Open, 6_100, Life::Open),
+            (Half::Done, Half::Open, 6_100, Life::Open),
+            (Half::Done, Half::Done, 120, Life::Closed),
+            (Half::Open, Half::Reset, 120, Life::Closed),
+        ];
+        for (one, other, limit, life) in rows {
+            let (flow, twin) = (flow(one, 1_000), flow(other, 1_000));
+            assert_eq!(judge(&flow, Some(&twin), at(1_000 + limit - 1)), None, "{one:?} {other:?}");
+            assert_eq!(judge(&flow, Some(&twin), at(1_000 + limit + 1)), Some(life));
+        }
+    }
+
+    #[test]
+    fn a_connection_lives_while_either_direction_does() {
+        let (silent, lively) = (flow(Half::Open, 0), flow(Half::Open, 6_000));
+        assert_eq!(judge(&silent, Some(&lively), at(6_200)), None);
+        assert_eq!(judge(&silent, Some(&silent), at(6_200)), Some(Life::Open));
+    }
+
+    #[test]
+    fn an_entry_without_a_twin_goes_after_a_while() {
+        assert_eq!(judge(&flow(Half::Open, 0), None, at(60)), None);
+        assert_eq!(judge(&flow(Half::Open, 0), None, at(130)), Some(Life::Closed));
+    }
+}

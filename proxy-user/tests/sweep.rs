@@ -1,0 +1,133 @@
+//! Sweeping a flow table of its own, in the kernel. Needs root.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use proxy_common::{
+    addr::{Addr, Port},
+    backend::BackendId,
+    config::LocalId,
+    flow::{Direction, Flow, FlowKey, Half},
+    stamp::Stamp,
+};
+use proxy_user::{
+    config::FlowTimeouts,
+    datapath::kernel::{
+        scan::{FlowTable, STEP},
+        sweep::Sweep,
+    },
+};
+
+const MILLION: u32 = 1_000_000;
+const LISTEN: u16 = 443;
+
+fn table(entries: u32) -> FlowTable {
+    FlowTable::create(entries, 0).expect("a map; this needs root")
+}
+
+fn at(seconds: u64) -> Stamp {
+    Stamp::from_nanos(seconds * 1_000_000_000)
+}
+
+fn flow(peer: Addr, direction: Direction, half: Half, seen: Stamp) -> Flow {
+    Flow {
+        bytes: 0,
+        peer,
+        peer_port: Port::new(LISTEN),
+        own_port: Port::new(LISTEN),
+        backend: BackendId(3),
+        direction,
+        half,
+        packets: 0,
+        acked: 0,
+        opened: seen,
+        seen,
+    }
+}
+
+/// Both entries of the `n`th connection.
+fn insert(table: &mut FlowTable, n: u32, halves: [Half; 2], seen: Stamp) {
+    let [client, backend] =
+        [0x0a00_0000, 0x0b00_0000].map(|net| Addr::from(Ipv4Addr::from_bits(net + n)));
+    let key = |remote| FlowKey {
+        remote,
+        remote_port: Port::new(LISTEN),
+        local_port: Port::new(LISTEN),
+        local: LocalId(0),
+        padding: 0,
+    };
+    let [to_backend, to_client] = halves;
+    let entries = [
+        (key(client), flow(backend, Direction::ToBackend, to_backend, seen)),
+        (key(backend), flow(client, Direction::ToClient, to_client, seen)),
+    ];
+    entries.iter().for_each(|(key, flow)| table.insert(key, flow, 0).unwrap());
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Round {
+    deleted: u64,
+    unseen: u64,
+    left: u64,
+}
+
+/// A whole round, and the time that its longest step took.
+fn round(sweep: &mut Sweep, table: &mut FlowTable, now: Stamp) -> (Round, Duration) {
+    let (mut round, mut longest) = (Round::default(), Duration::ZERO);
+    loop {
+        let began = Instant::now();
+        let step = sweep.step(table, now).unwrap();
+        longest = longest.max(began.elapsed());
+        assert!(step.looked_at <= STEP && step.deleted <= 2 * STEP as u64, "{step:?}");
+        round.deleted += step.deleted;
+        round.unseen += step.unseen.values().sum::<u64>();
+        if let Some(left) = step.left {
+            return (Round { left, ..round }, longest);
+        }
+    }
+}
+
+#[test]
+fn each_round_deletes_what_is_over_by_then_and_counts_each_connection_once() {
+    const EACH: u32 = 5_000;
+    let mut table = table(65_536);
+    let kinds =
+        [[Half::Opening, Half::Opening], [Half::Open, Half::Open], [Half::Done, Half::Done]];
+    for (halves, kind) in kinds.into_iter().zip(0..) {
+        (0..EACH).for_each(|n| insert(&mut table, kind * EACH + n, halves, at(100)));
+    }
+    let mut sweep = Sweep::new(FlowTimeouts::default());
+    let (connections, entries) = (u64::from(EACH), u64::from(2 * EACH));
+    for (now, [deleted, unseen, left]) in [
+        (at(105), [0, 0, 3 * entries]),
+        (at(120), [entries, connections, 2 * entries]),
+        (at(230), [entries, 0, entries]),
+        (at(6_210), [entries, connections, 0]),
+        (at(6_220), [0, 0, 0]),
+    ] {
+        let (round, _) = round(&mut sweep, &mut table, now);
+        assert_eq!(round, Round { deleted, unseen, left }, "{now:?}");
+    }
+}
+
+#[test]
+fn a_table_of_a_million_entries_is_swept_in_steps_of_bounded_size() {
+    let mut table = table(MILLION);
+    (0..MILLION / 2).for_each(|n| insert(&mut table, n, [Half::Open; 2], at(100)));
+    let mut sweep = Sweep::new(FlowTimeouts::default());
+    let (entries, connections) = (u64::from(MILLION), u64::from(MILLION / 2));
+    for (what, now, [deleted, unseen, left]) in [
+        ("young", at(101), [0, 0, entries]),
+        ("silent", at(200), [0, 0, entries]),
+        ("over", at(7_000), [entries, connections, 0]),
+    ] {
+        let began = Instant::now();
+        let (round, longest) = round(&mut sweep, &mut table, now);
+        println!("{what}: a round took {:?}, its longest step {longest:?}", began.elapsed());
+        assert_eq!(round, Round { deleted, unseen, left }, "{what}");
+    }
+}

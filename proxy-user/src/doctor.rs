@@ -12,9 +12,11 @@ use crate::{
     datapath::{interface, listener::Bound, plan},
     discovery::Resolver,
     health::probe,
+    status::Status,
 };
 
 const BPFFS: &str = "/sys/fs/bpf";
+const SERVED: &str = "served by the agent that runs here";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -32,7 +34,9 @@ pub struct Finding {
 }
 
 pub async fn examine(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![listen(config).await, admin(config).await];
+    let running = client::status(config.admin).await.ok();
+    let mut findings =
+        vec![listen(config, running.as_ref()), admin(config, running.as_ref()).await];
     findings.extend(datapath(config));
     let addresses = match resolve(config).await {
         Ok((addresses, finding)) => {
@@ -48,25 +52,22 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings
 }
 
-async fn listen(config: &Config) -> Finding {
+fn listen(config: &Config, running: Option<&Status>) -> Finding {
     match Bound::new(config.listen) {
         Ok(_free) => finding("listen", Level::Ok, format!("{} is free", config.listen)),
         Err(refusal) => {
-            let running = client::status(config.admin).await;
-            if running.is_ok_and(|status| status.listen == config.listen) {
-                return finding("listen", Level::Ok, "served by the agent that runs here");
+            if running.is_some_and(|status| status.listen == config.listen) {
+                return finding("listen", Level::Ok, SERVED);
             }
             finding("listen", Level::Fail, refusal)
         }
     }
 }
 
-async fn admin(config: &Config) -> Finding {
+async fn admin(config: &Config, running: Option<&Status>) -> Finding {
     match Admin::bind(config.admin).await {
         Ok(_free) => finding("admin", Level::Ok, format!("{} is free", config.admin)),
-        Err(_) if client::status(config.admin).await.is_ok() => {
-            finding("admin", Level::Ok, "served by the agent that runs here")
-        }
+        Err(_) if running.is_some() => finding("admin", Level::Ok, SERVED),
         Err(refusal) => finding("admin", Level::Fail, refusal),
     }
 }
@@ -76,24 +77,33 @@ fn datapath(config: &Config) -> Vec<Finding> {
         return vec![finding("datapath", Level::Fail, refusal)];
     }
     let is_by_name = config.datapath == DatapathChoice::Packet;
+    let unfit = if is_by_name { Level::Fail } else { Level::Warn };
     let packet = match (config.datapath, plan(config)) {
         (DatapathChoice::Relay, _) => return vec![finding("datapath", Level::Ok, "relay")],
         (_, Ok(attachment)) => {
             let message = format!("packet, on {}", attachment.interface);
-            return vec![finding("datapath", Level::Ok, message), bpffs()];
+            return vec![
+                finding("datapath", Level::Ok, message),
+                pins(&config.packet.pin_dir, unfit),
+            ];
         }
         (_, Err(refusal)) => refusal,
     };
-    let level = if is_by_name { Level::Fail } else { Level::Warn };
-    vec![finding("datapath", level, packet)]
+    vec![finding("datapath", unfit, packet)]
 }
 
-fn bpffs() -> Finding {
-    let is_there =
-        statfs(Path::new(BPFFS)).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
-    match is_there {
-        true => finding("bpffs", Level::Ok, format!("mounted at {BPFFS}")),
-        false => finding("bpffs", Level::Warn, format!("{BPFFS} is not mounted; `run` mounts it")),
+/// `run` makes the folder, and mounts the file system where it is expected.
+fn pins(folder: &Path, unfit: Level) -> Finding {
+    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
+    let is_bpffs = statfs(existing).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
+    let shown = folder.display();
+    if is_bpffs {
+        finding("pin-dir", Level::Ok, format!("{shown}, on a BPF file system"))
+    } else if folder.starts_with(BPFFS) {
+        finding("pin-dir", Level::Ok, format!("{shown}; `run` mounts {BPFFS}"))
+    } else {
+        let message = format!("{shown}: is not on a BPF file system; choose one under {BPFFS}");
+        finding("pin-dir", unfit, message)
     }
 }
 
@@ -128,8 +138,11 @@ async fn backends(config: &Config, addresses: BTreeSet<SocketAddr>) -> Vec<Findi
     results.into_iter().map(describe).collect()
 }
 
+/// A refusal of the very thing that is checked need not name it again.
 fn finding(check: &'static str, level: Level, message: impl fmt::Display) -> Finding {
-    Finding { check, level, message: message.to_string() }
+    let said = message.to_string();
+    let rest = said.strip_prefix(check).and_then(|rest| rest.strip_prefix(": "));
+    Finding { check, level, message: rest.unwrap_or(&said).to_owned() }
 }
 
 impl fmt::Display for Finding {

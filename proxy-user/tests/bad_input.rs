@@ -6,10 +6,10 @@
 use std::{
     fs,
     io::Read as _,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     process::{Child, Command, Stdio},
-    thread::sleep,
+    thread::{sleep, spawn},
     time::{Duration, Instant},
 };
 
@@ -168,18 +168,40 @@ fn a_bad_value_in_the_environment() {
     refused(command, &["--table-size", "'lots'", "from 1 to"]);
 }
 
+/// A resolver that answers each question with a failure, so that nobody waits for it.
+fn failing_resolver() -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    spawn(move || {
+        let mut message = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut message) {
+            message[2] |= 0x80; // a response
+            message[3] = 2; // SERVFAIL
+            let _client_is_gone = socket.send_to(&message[..length], client);
+        }
+    });
+    address
+}
+
 /// What cannot be run is not found fit either, even where a relay would do.
 #[test]
-fn check_refuses_what_run_refuses() {
+fn check_refuses_what_run_refuses_and_names_it_once() {
     let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    spawn(move || holder.incoming().for_each(drop));
     let mut command = Command::new(ENIGATE);
     command.env_clear().args(["check", "--endpoint=api.example", "--interface=no-such-if0"]);
-    command.args(["--resolver=127.0.0.1:9", "--listen", &free_address().to_string()]);
-    command.args(["--admin", &holder.local_addr().unwrap().to_string()]);
+    command.args(["--resolver", &failing_resolver().to_string()]);
+    command.args(["--listen", &taken, "--admin", &taken]);
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    for line in ["FAIL  datapath  interface: no-such-if0", "FAIL  admin"] {
+    for line in [
+        &format!("FAIL  listen    {taken}: cannot be bound"),
+        &format!("FAIL  admin     {taken}: cannot be bound"),
+        "FAIL  datapath  interface: no-such-if0: there is no such interface",
+        "FAIL  dns       api.example: ",
+    ] {
         assert!(said.contains(line), "no {line:?} in:\n{said}");
     }
 }

@@ -1,5 +1,8 @@
 //! The other values of the configuration, each refused as soon as it is read.
 
+mod choices;
+mod log_filter;
+
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -8,56 +11,14 @@ use std::{
     str::FromStr,
 };
 
-use clap::ValueEnum;
-use serde::Deserialize;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
-
 use super::invalid::Invalid;
+pub use choices::{DatapathChoice, HealthKind, HookChoice, LogFormat};
+pub use log_filter::LogFilter;
 
 const DNS_PORT: u16 = 53;
 /// IFNAMSIZ, less the closing zero.
 const MAX_INTERFACE_NAME: usize = 15;
 const MAX_CONNECTIONS: u32 = 1 << 24;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DatapathChoice {
-    /// `packet` where this host can carry it, else `relay`
-    Auto,
-    /// eBPF forwards each packet; needs root
-    Packet,
-    /// The agent copies bytes; needs no privileges
-    Relay,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HookChoice {
-    /// TCX where the kernel has it, else clsact
-    Auto,
-    /// Linux 6.6 or newer
-    Tcx,
-    /// Any supported kernel
-    Clsact,
-    /// In the driver, in front of TC; TC alone, with a warning, where that cannot be had
-    Xdp,
-    /// The kernel's emulation of XDP, in front of TC
-    XdpGeneric,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HealthKind {
-    /// A backend passes when it accepts a connection
-    Tcp,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
 
 /// An address and a port that can be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +40,6 @@ pub struct Probes(NonZeroU8);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinDir(PathBuf);
-
-/// A level, or a filter in `tracing`'s syntax.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFilter(String);
 
 impl BindAddress {
     pub const fn new(address: SocketAddr) -> Self {
@@ -127,19 +84,6 @@ impl Probes {
 impl PinDir {
     pub fn path(&self) -> &Path {
         &self.0
-    }
-}
-
-impl LogFilter {
-    /// Parsed once more, for it cannot be cloned.
-    pub fn filter(&self) -> EnvFilter {
-        EnvFilter::new(&self.0)
-    }
-}
-
-impl Default for LogFilter {
-    fn default() -> Self {
-        Self("info".into())
     }
 }
 
@@ -217,27 +161,6 @@ impl FromStr for PinDir {
     }
 }
 
-impl FromStr for LogFilter {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let right =
-            "write error, warn, info, debug, trace or a filter such as info,proxy_user=debug";
-        if let Some(word) = text.split(',').find(|part| is_misspelt_level(part)) {
-            return Err(Invalid::new(format!("{word:?} is no level; {right}")));
-        }
-        let filter = EnvFilter::builder().parse(text);
-        filter.map_err(|error| Invalid::new(format!("{error}; {right}")))?;
-        Ok(Self(text.into()))
-    }
-}
-
-/// To the filter a lone word that is no level names a target, and silences all others.
-fn is_misspelt_level(part: &str) -> bool {
-    part.trim().is_empty()
-        || !part.contains(['=', '[']) && part.trim().parse::<LevelFilter>().is_err()
-}
-
 impl fmt::Display for BindAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -247,13 +170,6 @@ impl fmt::Display for BindAddress {
 impl fmt::Display for PinDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.display().fmt(f)
-    }
-}
-
-impl fmt::Display for HookChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value();
-        f.write_str(value.as_ref().map_or("?", |value| value.get_name()))
     }
 }
 
@@ -299,16 +215,6 @@ mod tests {
         assert!("pins".parse::<PinDir>().is_err());
     }
 
-    #[test]
-    fn a_misspelt_level_silences_nothing() {
-        for filter in ["proxy_user=loud", "wran", "info,proxy_user", "", "info,,debug"] {
-            assert!(filter.parse::<LogFilter>().is_err(), "{filter}");
-        }
-        for filter in ["warn", "OFF", "info,proxy_user=trace", "warn,proxy_user[span]=debug"] {
-            assert!(filter.parse::<LogFilter>().is_ok(), "{filter}");
-        }
-    }
-
     proptest! {
         #[test]
         fn no_text_panics(text in any::<String>()) {
@@ -317,7 +223,6 @@ mod tests {
             let _ = text.parse::<InterfaceName>();
             let _ = text.parse::<TableSize>();
             let _ = text.parse::<Probes>();
-            let _ = text.parse::<LogFilter>();
         }
     }
 }

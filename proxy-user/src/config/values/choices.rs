@@ -1,0 +1,53 @@
+//! One of a few words.
+
+use std::fmt;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatapathChoice {
+    /// `packet` where this host can carry it, else `relay`
+    Auto,
+    /// eBPF forwards each packet; needs root
+    Packet,
+    /// The agent copies bytes; needs no privileges
+    Relay,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookChoice {
+    /// TCX where the kernel has it, else clsact
+    Auto,
+    /// Linux 6.6 or newer
+    Tcx,
+    /// Any supported kernel
+    Clsact,
+    /// In the driver, in front of TC; TC alone, with a warning, where that cannot be had
+    Xdp,
+    /// The kernel's emulation of XDP, in front of TC
+    XdpGeneric,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthKind {
+    /// A backend passes when it accepts a connection
+    Tcp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl fmt::Display for HookChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("?", |value| value.get_name()))
+    }
+}

@@ -1,0 +1,68 @@
+//! What the log shows.
+
+use std::str::FromStr;
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use crate::config::invalid::Invalid;
+
+/// A level, or a filter in `tracing`'s syntax.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    /// Parsed once more, for it cannot be cloned.
+    pub fn filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".into())
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let right =
+            "write error, warn, info, debug, trace or a filter such as info,proxy_user=debug";
+        if let Some(word) = text.split(',').find(|part| is_misspelt_level(part)) {
+            return Err(Invalid::new(format!("{word:?} is no level; {right}")));
+        }
+        let filter = EnvFilter::builder().parse(text);
+        filter.map_err(|error| Invalid::new(format!("{error}; {right}")))?;
+        Ok(Self(text.into()))
+    }
+}
+
+/// To the filter a lone word that is no level names a target, and silences all others.
+fn is_misspelt_level(part: &str) -> bool {
+    part.trim().is_empty()
+        || !part.contains(['=', '[']) && part.trim().parse::<LevelFilter>().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_misspelt_level_silences_nothing() {
+        for filter in ["proxy_user=loud", "wran", "info,proxy_user", "", "info,,debug"] {
+            assert!(filter.parse::<LogFilter>().is_err(), "{filter}");
+        }
+        for filter in ["warn", "OFF", "info,proxy_user=trace", "warn,proxy_user[span]=debug"] {
+            assert!(filter.parse::<LogFilter>().is_ok(), "{filter}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            let _ = text.parse::<LogFilter>();
+        }
+    }
+}

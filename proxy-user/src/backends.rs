@@ -40,6 +40,8 @@ pub struct Backends {
     thresholds: Thresholds,
     known: BTreeMap<SocketAddr, Known>,
     ids: Ids,
+    /// Forgotten when they failed, and not in an answer since; of many, some.
+    failed: BTreeSet<SocketAddr>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -59,7 +61,13 @@ enum Presence {
 
 impl Backends {
     pub fn new(thresholds: Thresholds) -> Self {
-        Self { thresholds, known: BTreeMap::new(), ids: Ids::default(), snapshot: Arc::default() }
+        Self {
+            thresholds,
+            known: BTreeMap::new(),
+            ids: Ids::default(),
+            failed: BTreeSet::new(),
+            snapshot: Arc::default(),
+        }
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -153,19 +161,26 @@ impl Backends {
             };
             let known = Known { id, presence: Presence::InAnswer, judge: Judge::default() };
             self.known.insert(*address, known);
+            self.failed.remove(address);
         }
         without_id
     }
 
     fn forget(&mut self, is_gone: impl Fn(&SocketAddr, &Known) -> bool) {
-        let Self { known, ids, .. } = self;
+        let Self { known, ids, failed, .. } = self;
         known.retain(|address, known| {
             let gone = is_gone(address, known);
             if gone {
                 ids.give_back(known.id);
             }
+            if gone && known.judge.verdict() == Verdict::Down {
+                failed.insert(*address);
+            }
             !gone
         });
+        while failed.len() > MAX_BACKENDS {
+            failed.pop_first();
+        }
     }
 
     fn publish(&mut self) {
@@ -173,9 +188,10 @@ impl Backends {
         let backends: Vec<_> =
             self.known.iter().map(|(address, known)| known.show(*address, stand_in)).collect();
         let is_judged = self.snapshot.is_judged || self.is_judged();
-        if (&backends, is_judged) != (&self.snapshot.backends, self.snapshot.is_judged) {
-            let generation = self.snapshot.generation + 1;
-            self.snapshot = Arc::new(Snapshot { generation, is_judged, backends });
+        let failed = self.failed.clone();
+        let next = Snapshot { generation: self.snapshot.generation, is_judged, backends, failed };
+        if next != *self.snapshot {
+            self.snapshot = Arc::new(Snapshot { generation: next.generation + 1, ..next });
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct PacketConfig {
     /// Connections that the flow table has room for.
     pub connections: u32,
     pub timeouts: FlowTimeouts,
+    /// Over how long the connections of a dead backend are reset.
+    pub reset_window: Duration,
     pub pin_dir: PathBuf,
     /// What earlier agents left in the kernel is removed first.
     pub fresh: bool,
@@ -159,6 +161,7 @@ fn packet(settings: Settings) -> Result<PacketConfig, Refusal> {
         connections: settings.table_size.unwrap_or(values::TableSize::DEFAULT).get(),
         pin_dir: pin_dir.unwrap_or_else(|| DEFAULT_PIN_DIR.into()),
         timeouts,
+        reset_window: settings.reset_window.unwrap_or(Patience::seconds(2)).get(),
         fresh: false,
     })
 }

@@ -95,6 +95,7 @@ pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
         pin_dir: config.packet.pin_dir.clone(),
         connections: config.packet.connections,
         timeouts: config.packet.timeouts,
+        reset_window: config.packet.reset_window,
         log: config.log.ebpf,
     })
 }

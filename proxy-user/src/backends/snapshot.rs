@@ -1,6 +1,6 @@
 //! The backends as everything downstream sees them: immutable, and whole.
 
-use std::{fmt, net::SocketAddr};
+use std::{collections::BTreeSet, fmt, net::SocketAddr};
 
 use proxy_common::backend::BackendId;
 
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub is_judged: bool,
     /// By address.
     pub backends: Vec<Backend>,
+    /// Not among the backends any more, and failing when they were last probed.
+    pub failed: BTreeSet<SocketAddr>,
 }
 
 /// One backend's step from one state to another; `None` is not known.
@@ -39,6 +41,12 @@ impl Snapshot {
     /// Those that new connections may choose from.
     pub fn live(&self) -> impl Iterator<Item = &Backend> {
         self.backends.iter().filter(|backend| backend.state == BackendState::Live)
+    }
+
+    /// Those whose connections have nobody at their other end; not those that only left the answer.
+    pub fn dead(&self) -> BTreeSet<SocketAddr> {
+        let down = self.backends.iter().filter(|backend| backend.state == BackendState::Down);
+        down.map(|backend| backend.address).chain(self.failed.iter().copied()).collect()
     }
 
     fn find(&self, address: SocketAddr) -> Option<&Backend> {

@@ -245,3 +245,25 @@ fn a_change_names_the_backend_and_both_states() {
     let changes = Snapshot::default().changes_since(&before);
     assert_eq!(changes[0].to_string(), "10.0.0.1:443: probing -> gone");
 }
+
+#[test]
+fn dead_is_what_fails_in_the_answer_or_failed_when_it_left_and_not_what_merely_left() {
+    let mut story = Story::begin();
+    let dead = |story: &Story| story.backends.snapshot().dead();
+    story.answer(&[1, 2, 3]);
+    (1..=3).for_each(|last| drop(story.passes(last)));
+    story.answer(&[1]);
+    assert_eq!(dead(&story), BTreeSet::new(), "they drain");
+    story.fails(2);
+    story.fails(2);
+    assert_eq!(states(&story.backends), [(1, Live), (3, Draining)]);
+    assert_eq!(dead(&story), BTreeSet::from([address(2)]));
+    story.backends.tick(story.now + DRAIN_GRACE);
+    assert_eq!(states(&story.backends), [(1, Live)]);
+    assert_eq!(dead(&story), BTreeSet::from([address(2)]), "3 passed to the end");
+    story.fails(1);
+    story.fails(1);
+    assert_eq!(dead(&story), BTreeSet::from([address(1), address(2)]));
+    story.answer(&[1, 2]);
+    assert_eq!(dead(&story), BTreeSet::from([address(1)]), "2 is to be probed anew");
+}

@@ -118,6 +118,11 @@ pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub timeout_closing: Option<Period>,
 
+    /// Time over which the connections of a dead backend are reset [default: 2s]
+    #[arg(long, env = "ENIGATE_RESET_WINDOW", value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    pub reset_window: Option<Patience>,
+
     /// Folder on a BPF file system where the packet path outlives the agent
     /// [default: /sys/fs/bpf/enigate]
     #[arg(long, env = "ENIGATE_PIN_DIR", value_name = "FOLDER")]
@@ -179,6 +184,7 @@ impl Settings {
             timeout_syn: self.timeout_syn.or(lower.timeout_syn),
             timeout_idle: self.timeout_idle.or(lower.timeout_idle),
             timeout_closing: self.timeout_closing.or(lower.timeout_closing),
+            reset_window: self.reset_window.or(lower.reset_window),
             pin_dir: self.pin_dir.or(lower.pin_dir),
             admin: self.admin.or(lower.admin),
             log_format: self.log_format.or(lower.log_format),

@@ -34,6 +34,7 @@ fn the_defaults_are_what_the_help_says() {
         ("timeout-syn <DURATION>", period(timeouts.of(Life::Opening))),
         ("timeout-idle <DURATION>", period(timeouts.of(Life::Open))),
         ("timeout-closing <DURATION>", period(timeouts.of(Life::Closed))),
+        ("reset-window <DURATION>", period(config.packet.reset_window)),
         ("pin-dir <FOLDER>", config.packet.pin_dir.display().to_string()),
         ("admin <IP:PORT>", config.admin.to_string()),
         ("drain-timeout <DURATION>", period(config.drain_timeout)),

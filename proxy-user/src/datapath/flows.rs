@@ -1,7 +1,12 @@
 //! The one task that owns the packet path: puts each snapshot in force, sweeps the flow table and
 //! reads the counters. What the kernel is asked runs on a thread that may block.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use proxy_common::backend::BackendId;
@@ -11,7 +16,10 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use super::kernel::{BackendCounters, Kernel, Target};
+use super::kernel::{
+    BackendCounters, Kernel, Target,
+    reset::{self, Resets},
+};
 use crate::{
     backends::{Backend, Snapshot},
     journal::{Journal, Kind},
@@ -45,6 +53,9 @@ pub struct Flows {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     view: watch::Sender<View>,
     journal: Journal,
+    /// Known to be; their connections have been reset, or are being so.
+    dead: BTreeSet<SocketAddr>,
+    is_resetting: bool,
 }
 
 impl Flows {
@@ -54,7 +65,14 @@ impl Flows {
         journal: Journal,
     ) -> Self {
         let view = View { capacity: kernel.capacity(), ..View::default() };
-        Self { kernel: Some(kernel), snapshots, view: watch::Sender::new(view), journal }
+        Self {
+            kernel: Some(kernel),
+            snapshots,
+            view: watch::Sender::new(view),
+            journal,
+            dead: BTreeSet::new(),
+            is_resetting: false,
+        }
     }
 
     pub fn view(&self) -> watch::Receiver<View> {
@@ -64,6 +82,7 @@ impl Flows {
     /// Ends when nobody publishes snapshots any more; what is in force stays so.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let (mut sweep, mut collect) = (every(SWEEP), every(COLLECT));
+        let mut pace = every(reset::PACE);
         loop {
             tokio::select! {
                 changed = self.snapshots.changed() => {
@@ -76,6 +95,7 @@ impl Flows {
                     self.publish().await?;
                     self.collect().await?;
                 }
+                _ = pace.tick(), if self.is_resetting => self.reset().await?,
                 _ = sweep.tick() => {
                     let pause = self.sweep().await?;
                     sweep.reset_after(pause);
@@ -86,9 +106,14 @@ impl Flows {
 
     async fn publish(&mut self) -> anyhow::Result<()> {
         let snapshot = self.snapshots.borrow_and_update().clone();
-        if !self.is_news(&snapshot) {
-            return Ok(());
+        let dead = snapshot.dead();
+        if self.is_news(&snapshot) {
+            self.put_in_force(snapshot).await?;
         }
+        self.bury(dead).await
+    }
+
+    async fn put_in_force(&mut self, snapshot: Arc<Snapshot>) -> anyhow::Result<()> {
         let generation = snapshot.generation;
         let result =
             self.ask(move |kernel| kernel.publish(generation, &targets(&snapshot))).await?;
@@ -104,6 +129,40 @@ impl Flows {
         match self.view.borrow().in_force {
             Some(generation) => generation != snapshot.generation,
             None => snapshot.is_judged,
+        }
+    }
+
+    /// Connections of a backend that died are reset once, however long it stays dead.
+    async fn bury(&mut self, dead: BTreeSet<SocketAddr>) -> anyhow::Result<()> {
+        let died: BTreeSet<_> = dead.difference(&self.dead).copied().collect();
+        self.dead = dead;
+        if !died.is_empty() {
+            let result = self.ask(move |kernel| kernel.bury(died)).await?;
+            self.learn("cannot reset the connections of dead backends", result, |_, ()| {});
+            self.is_resetting = true;
+        }
+        Ok(())
+    }
+
+    async fn reset(&mut self) -> anyhow::Result<()> {
+        let result = self.ask(Kernel::reset).await?;
+        self.is_resetting = result.as_ref().is_ok_and(|resets| !resets.is_over);
+        if let Ok(resets) = result.as_ref()
+            && resets.is_over
+            && resets.connections > 0
+        {
+            self.tell(resets);
+        }
+        self.learn("cannot reset the connections of dead backends", result, |_, _| {});
+        Ok(())
+    }
+
+    fn tell(&self, resets: &Resets) {
+        let Resets { connections, sent, error, .. } = resets;
+        let ended = format!("{connections} connections of dead backends ended, {sent} RSTs sent");
+        match error {
+            None => self.journal.note(Kind::Datapath, ended),
+            Some(error) => self.journal.warn(Kind::Datapath, format!("{ended}; not to {error}")),
         }
     }
 

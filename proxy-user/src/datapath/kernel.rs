@@ -8,12 +8,18 @@ mod detach;
 mod host;
 mod load;
 mod pins;
+pub mod reset;
 pub mod scan;
 pub mod sweep;
 mod sys;
 mod tables;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use proxy_common::{
@@ -24,6 +30,7 @@ use proxy_common::{
 use self::{
     attach::Attached,
     pins::Pins,
+    reset::{Resets, Round},
     sweep::{Step, Sweep},
     tables::Tables,
 };
@@ -41,6 +48,8 @@ pub struct Attachment {
     /// Connections that the flow table has room for.
     pub connections: u32,
     pub timeouts: FlowTimeouts,
+    /// Over how long the connections of a dead backend are reset.
+    pub reset_window: Duration,
     /// aya-log's messages from the program go to tracing.
     pub log: bool,
 }
@@ -77,6 +86,8 @@ pub struct Kernel {
     tables: Tables,
     attached: Attached,
     sweep: Sweep,
+    reset: Option<Round>,
+    reset_window: Duration,
     /// Whose counters each id's are.
     owners: BTreeMap<BackendId, SocketAddr>,
 }
@@ -99,7 +110,8 @@ impl Kernel {
             load::forward_logs(&mut ebpf).context("cannot read the program's log")?;
         }
         let sweep = Sweep::new(attachment.timeouts);
-        Ok(Self { tables, attached, sweep, owners })
+        let reset_window = attachment.reset_window;
+        Ok(Self { tables, attached, sweep, reset: None, reset_window, owners })
     }
 
     /// `tcx`, `clsact`, `xdp` or `xdp-generic`, as it came out.
@@ -145,6 +157,29 @@ impl Kernel {
     /// Deletes finished and idle flows from the next part of the table.
     pub fn sweep(&mut self) -> anyhow::Result<Step> {
         self.tables.sweep(&mut self.sweep)
+    }
+
+    /// These backends are dead: their connections are to be reset, by [`Kernel::reset`].
+    pub fn bury(&mut self, mut dead: BTreeSet<SocketAddr>) -> anyhow::Result<()> {
+        dead.extend(self.reset.take().iter().flat_map(Round::dead).copied());
+        let mut open = 0;
+        for (id, address) in &self.owners {
+            if dead.contains(address) {
+                open += self.tables.counters(*id)?.open;
+            }
+        }
+        self.reset = Some(Round::new(dead, open, self.reset_window));
+        Ok(())
+    }
+
+    /// Resets a few more connections of dead backends.
+    pub fn reset(&mut self) -> anyhow::Result<Resets> {
+        let Some(mut round) = self.reset.take() else {
+            return Ok(Resets { is_over: true, ..Resets::default() });
+        };
+        let resets = self.tables.reset(&mut round)?;
+        self.reset = (!resets.is_over).then_some(round);
+        Ok(resets)
     }
 
     /// Entries that the flow table has room for, two for each connection.

@@ -44,7 +44,7 @@ mod tests {
             resolved: true,
         };
         let backends = (0..).zip(states).map(backend).collect();
-        Snapshot { generation: 1, is_judged: true, backends }
+        Snapshot { generation: 1, is_judged: true, backends, ..Snapshot::default() }
     }
 
     fn state() -> impl Strategy<Value = BackendState> {

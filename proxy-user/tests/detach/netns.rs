@@ -1,6 +1,6 @@
 //! A network namespace with a pair of links, for the calling test's thread alone.
 
-use std::{future::Future, net::Ipv4Addr, path::PathBuf, process, thread};
+use std::{future::Future, net::Ipv4Addr, path::PathBuf, process, thread, time::Duration};
 
 use nix::{
     net::if_::if_nametoindex,
@@ -42,6 +42,7 @@ impl Place {
             pin_dir: self.pin_dir.clone(),
             connections: 64,
             timeouts: FlowTimeouts::default(),
+            reset_window: Duration::from_millis(100),
             log: false,
         })
     }
@@ -64,16 +65,19 @@ async fn links() {
     tokio::spawn(connection);
     let [left, right] = LINKS;
     handle.link().add(LinkVeth::new(left, right).build()).execute().await.expect("a pair of links");
+    up(&handle, "lo").await;
     for (name, last) in LINKS.iter().zip(1..) {
-        up(&handle, name, Ipv4Addr::new(10, 0, 10, last)).await;
+        let index = up(&handle, name).await;
+        let address = Ipv4Addr::new(10, 0, 10, last);
+        handle.address().add(index, address.into(), 24).execute().await.expect("its address");
     }
 }
 
-async fn up(handle: &Handle, name: &str, address: Ipv4Addr) {
+async fn up(handle: &Handle, name: &str) -> u32 {
     let index = if_nametoindex(name).expect("the link");
     let link = LinkUnspec::new_with_index(index).up().build();
     handle.link().set(link).execute().await.expect("the link is up");
-    handle.address().add(index, address.into(), 24).execute().await.expect("its address");
+    index
 }
 
 fn on_a_runtime(future: impl Future<Output = ()>) {

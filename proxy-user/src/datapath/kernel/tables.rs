@@ -23,6 +23,7 @@ use tracing::warn;
 use super::{
     BackendCounters, Target,
     host::Interface,
+    reset::{Resets, Round},
     scan::FlowTable,
     sweep::{self, Step, Sweep},
 };
@@ -144,12 +145,21 @@ impl Tables {
 
     pub fn sweep(&mut self, sweep: &mut Sweep) -> anyhow::Result<Step> {
         let step = sweep.step(&mut self.flows, sweep::now()?)?;
-        for (backend, ended) in &step.unseen {
-            let index = u32::from(backend.0);
-            let before = self.expired.get(&index, 0)?;
-            self.expired.set(index, before + ended, 0)?;
-        }
+        step.unseen.iter().try_for_each(|(backend, ended)| self.count_expired(*backend, *ended))?;
         Ok(step)
+    }
+
+    pub fn reset(&mut self, round: &mut Round) -> anyhow::Result<Resets> {
+        let config = self.config.get(&0, 0)?;
+        let (resets, unseen) = round.step(&mut self.flows, &config)?;
+        unseen.into_iter().try_for_each(|backend| self.count_expired(backend, 1))?;
+        Ok(resets)
+    }
+
+    fn count_expired(&mut self, backend: BackendId, ended: u64) -> anyhow::Result<()> {
+        let index = u32::from(backend.0);
+        let before = self.expired.get(&index, 0)?;
+        Ok(self.expired.set(index, before + ended, 0)?)
     }
 
     pub fn reason(&self, reason: Reason) -> anyhow::Result<u64> {

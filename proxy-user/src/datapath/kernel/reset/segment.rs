@@ -1,0 +1,102 @@
+//! A RST as a whole IP packet.
+
+use std::net::{IpAddr, SocketAddr};
+
+const TCP: u8 = 6;
+const TCP_HEADER: u8 = 20;
+const IPV4_HEADER: u8 = 20;
+const HOPS: u8 = 64;
+/// The header's length in words of four bytes, in the upper half of its byte.
+const DATA_OFFSET: u8 = (TCP_HEADER / 4) << 4;
+const RST: u8 = 0x04;
+
+/// `None` if the two ends are not of one family.
+pub fn rst(from: SocketAddr, to: SocketAddr, sequence: u32) -> Option<Vec<u8>> {
+    let (header, addresses) = match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let addresses = [from.octets(), to.octets()].concat();
+            (ipv4(&addresses), addresses)
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let addresses = [from.octets(), to.octets()].concat();
+            (ipv6(&addresses), addresses)
+        }
+        _ => return None,
+    };
+    Some([header, tcp(from.port(), to.port(), sequence, &addresses)].concat())
+}
+
+fn ipv4(addresses: &[u8]) -> Vec<u8> {
+    let mut header = vec![0x45, 0, 0, IPV4_HEADER + TCP_HEADER, 0, 0, 0x40, 0, HOPS, TCP, 0, 0];
+    header.extend(addresses);
+    let check = checksum(&[&header]);
+    header[10..12].copy_from_slice(&check);
+    header
+}
+
+fn ipv6(addresses: &[u8]) -> Vec<u8> {
+    let mut header = vec![0x60, 0, 0, 0, 0, TCP_HEADER, TCP, HOPS];
+    header.extend(addresses);
+    header
+}
+
+fn tcp(from: u16, to: u16, sequence: u32, addresses: &[u8]) -> Vec<u8> {
+    let mut header = [from.to_be_bytes(), to.to_be_bytes()].concat();
+    header.extend(sequence.to_be_bytes());
+    header.extend([0, 0, 0, 0, DATA_OFFSET, RST, 0, 0, 0, 0, 0, 0]);
+    // The pseudo-header's other words; in IPv6 it has more, which are zero.
+    let pseudo = [0, TCP, 0, TCP_HEADER];
+    let check = checksum(&[addresses, &pseudo, &header]);
+    header[16..18].copy_from_slice(&check);
+    header
+}
+
+/// The Internet checksum (RFC 1071) of parts of even length.
+fn checksum(parts: &[&[u8]]) -> [u8; 2] {
+    let words = parts.iter().flat_map(|part| part.chunks_exact(2));
+    let mut sum: u32 = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proxy_ebpf::fake::{FakePacket, checksums_verify, ends};
+
+    use super::*;
+
+    fn framed(ether_type: u16, packet: &[u8]) -> FakePacket {
+        let ethernet = [&[0; 12], &ether_type.to_be_bytes()[..]].concat();
+        FakePacket::from_bytes(&[&ethernet, packet].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_from_one_end_to_the_other_with_right_checksums(
+            a: [u8; 4], b: [u8; 4], c: [u8; 16], d: [u8; 16], ports: [u16; 2], sequence: u32,
+        ) {
+            let end = |ip: IpAddr, port| SocketAddr::new(ip, port);
+            for (from, to, ether_type, tcp_at) in [
+                (IpAddr::from(a), IpAddr::from(b), 0x0800, 20),
+                (IpAddr::from(c), IpAddr::from(d), 0x86dd, 40),
+            ] {
+                let packet = rst(end(from, ports[0]), end(to, ports[1]), sequence).unwrap();
+                let frame = framed(ether_type, &packet);
+                prop_assert!(checksums_verify(&frame));
+                prop_assert_eq!(ends(&frame), [(from, ports[0]), (to, ports[1])]);
+                let tcp = &packet[tcp_at..];
+                prop_assert_eq!(&tcp[4..8], &sequence.to_be_bytes());
+                prop_assert_eq!((tcp.len(), tcp[13]), (20, RST));
+            }
+        }
+    }
+
+    #[test]
+    fn two_families_have_no_packet() {
+        let ends = ["10.0.0.1:1", "[fd00::1]:2"].map(|end| end.parse().unwrap());
+        assert_eq!(rst(ends[0], ends[1], 0), None);
+    }
+}

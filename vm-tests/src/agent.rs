@@ -76,6 +76,12 @@ impl Agent {
         ready.map_err(|error| anyhow!("{error:#}; its last lines:\n{}", self.log_tail()))
     }
 
+    /// Starts it again with these flags in place of the caller's earlier ones.
+    pub async fn restart_with(&mut self, flags: Vec<String>) -> anyhow::Result<()> {
+        self.launch.flags = flags;
+        self.restart().await
+    }
+
     /// Everything it has written, over all its lives.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.launch.log).unwrap_or_else(|error| error.to_string())
@@ -94,6 +100,7 @@ impl Agent {
             let log = launch.open_log()?;
             Command::new(&launch.binary)
                 .args(&launch.arguments)
+                .args(&launch.flags)
                 .env(state::MARK, &launch.lab)
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)

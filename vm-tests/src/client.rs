@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use rustls::ClientConfig;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{place::Inside, plan::ENDPOINT, routes};
+use crate::{place::Inside, plan::ENDPOINT, routes, transfer::Transfer};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const REQUEST: Duration = Duration::from_secs(20);
@@ -43,6 +43,11 @@ impl Client {
         Ok(Self { inside, proxy, tls, http })
     }
 
+    /// The same client, to another address of the proxy.
+    pub(crate) fn to(&self, proxy: SocketAddr) -> anyhow::Result<Self> {
+        Self::new(self.inside.clone(), proxy, self.tls.clone())
+    }
+
     /// The same client with one connection, kept from the first request on.
     pub fn kept(&self) -> anyhow::Result<Self> {
         let http = builder(self.proxy, self.tls.clone()).build()?;
@@ -65,6 +70,11 @@ impl Client {
         let connected = async move { Ok(timeout(CONNECT, TcpStream::connect(proxy)).await) };
         let stream = self.inside.run(connected).await?;
         Ok(stream.with_context(|| format!("no answer from {proxy}"))??)
+    }
+
+    /// A bare TCP connection that is kept busy, to an echo server.
+    pub async fn transfer(&self) -> anyhow::Result<Transfer> {
+        Transfer::start(&self.inside, self.connect().await?)
     }
 
     pub fn proxy(&self) -> SocketAddr {

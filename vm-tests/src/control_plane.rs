@@ -1,9 +1,6 @@
 //! What EKS does on its side: ENIs come and go, and the private zone says which there are.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use rustls::ServerConfig;
@@ -45,8 +42,7 @@ impl ControlPlane {
     pub(crate) async fn create(&mut self, subnet: Subnet) -> anyhow::Result<Eni> {
         let address = subnet.address(self.plan.prefix, self.next_host);
         self.next_host = if self.next_host == LAST_HOST { FIRST_HOST } else { self.next_host + 1 };
-        let port = self.plan.api_port;
-        Eni::create(&self.network, subnet, (address, port), self.service, self.tls.clone())
+        Eni::create(&self.network, subnet, address, self.service, &self.plan, &self.tls)
             .await
             .with_context(|| format!("creating the ENI {address}"))
     }
@@ -63,12 +59,12 @@ impl ControlPlane {
 
     /// The zone has the present ENIs and no others from now on.
     pub(crate) fn publish(&self) {
-        let addresses = self.enis.iter().map(|eni| eni.address().ip());
-        self.zone.set(ENDPOINT, addresses.collect::<Vec<IpAddr>>());
+        let addresses = self.addresses().iter().map(SocketAddr::ip).collect();
+        self.zone.set(ENDPOINT, addresses);
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.enis.iter().map(Eni::address).collect()
+        self.enis.iter().flat_map(Eni::addresses).copied().collect()
     }
 
     pub(crate) fn take(&mut self, address: SocketAddr) -> anyhow::Result<Eni> {

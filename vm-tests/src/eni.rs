@@ -14,6 +14,7 @@ use crate::{
     links::{HOST_LINK, Links},
     network::Network,
     place::{Inside, Place},
+    plan::{self, Plan},
     service::{Counters, Service, Stopped},
 };
 
@@ -27,11 +28,13 @@ pub enum Subnet {
 /// Serves until it is removed or the lab is stopped.
 pub struct Eni {
     subnet: Subnet,
-    address: SocketAddr,
+    /// One, or one of each family, IPv4 first.
+    addresses: Vec<SocketAddr>,
     host: String,
     place: Place,
     counters: Arc<Counters>,
-    server: Server,
+    /// One for each address.
+    servers: Vec<Server>,
 }
 
 enum Server {
@@ -53,8 +56,13 @@ impl Subnet {
 
     /// Which subnet an address is in, if any.
     pub fn of(address: IpAddr) -> Option<Self> {
-        let IpAddr::V4(address) = address else { return None };
-        Self::ALL.into_iter().find(|subnet| subnet.octet() == address.octets()[2])
+        Self::ALL.into_iter().find(|subnet| match address {
+            IpAddr::V4(address) => address.octets()[2] == subnet.octet(),
+            IpAddr::V6(address) => {
+                let like = plan::v6_of(subnet.address([10, 0], 1));
+                address.segments()[..4] == like.segments()[..4]
+            }
+        })
     }
 
     pub(crate) fn address(self, prefix: [u8; 2], host: u8) -> Ipv4Addr {
@@ -76,24 +84,35 @@ impl Eni {
     pub(crate) async fn create(
         network: &Network,
         subnet: Subnet,
-        address: (Ipv4Addr, u16),
+        address: Ipv4Addr,
         service: Service,
-        tls: Arc<ServerConfig>,
+        plan: &Plan,
+        tls: &Arc<ServerConfig>,
     ) -> anyhow::Result<Self> {
-        let host = format!("eni-{subnet}-{}", address.0.octets()[3]);
-        let place = network.join(&host, address.0).await?;
-        let address = address.into();
+        let host = format!("eni-{subnet}-{}", address.octets()[3]);
+        let place = network.eni(&host, address).await?;
+        let addresses = addresses(address, plan);
         let counters = Arc::new(Counters::default());
-        let server = Server::start(place.inside(), address, service, tls, counters.clone()).await?;
-        Ok(Self { subnet, address, host, place, counters, server })
+        let mut servers = Vec::new();
+        for address in &addresses {
+            let (tls, counters) = (tls.clone(), counters.clone());
+            servers.push(Server::start(place.inside(), *address, service, tls, counters).await?);
+        }
+        Ok(Self { subnet, addresses, host, place, counters, servers })
     }
 
     pub fn subnet(&self) -> Subnet {
         self.subnet
     }
 
+    /// The one that it is known by.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// What the zone says of it.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Those that got as far as saying something: the agent's probes are not among them.
@@ -123,18 +142,14 @@ impl Eni {
 
     /// GOAWAY to all connections; `retire` waits for their end.
     pub(crate) fn say_goodbye(&self) {
-        self.server.say_goodbye();
+        self.servers.iter().for_each(Server::say_goodbye);
     }
 
     /// Lets requests end, closes watches, then goes; an error says that connections were left.
     pub(crate) async fn retire(self, network: &Network) -> anyhow::Result<()> {
-        let stopped = self.server.stop().await;
+        let gracefully = stop(self.servers).await;
         network.leave(&self.host, self.place).await?;
-        anyhow::ensure!(
-            stopped? == Stopped::Gracefully,
-            "{} still had connections after its grace",
-            self.address
-        );
+        anyhow::ensure!(gracefully?, "{} still had connections after its grace", self.host);
         Ok(())
     }
 
@@ -142,6 +157,21 @@ impl Eni {
     pub(crate) async fn remove(self, network: &Network) -> anyhow::Result<()> {
         network.leave(&self.host, self.place).await
     }
+}
+
+/// Did all connections end by themselves?
+async fn stop(servers: Vec<Server>) -> anyhow::Result<bool> {
+    let mut gracefully = true;
+    for server in servers {
+        gracefully &= server.stop().await? == Stopped::Gracefully;
+    }
+    Ok(gracefully)
+}
+
+fn addresses(v4: Ipv4Addr, plan: &Plan) -> Vec<SocketAddr> {
+    let v6 = plan.dual_stack.then(|| plan::v6_of(v4).into());
+    let all = [IpAddr::from(v4)].into_iter().chain(v6);
+    all.map(|address| SocketAddr::new(address, plan.api_port)).collect()
 }
 
 impl Server {
@@ -185,7 +215,9 @@ mod tests {
     #[test]
     fn an_address_tells_its_subnet() {
         for subnet in Subnet::ALL {
-            assert_eq!(Subnet::of(subnet.address([10, 0], 10).into()), Some(subnet));
+            let address = subnet.address([10, 0], 10);
+            assert_eq!(Subnet::of(address.into()), Some(subnet));
+            assert_eq!(Subnet::of(plan::v6_of(address).into()), Some(subnet));
         }
         assert_eq!(Subnet::of([10, 0, 10, 10].into()), None);
     }

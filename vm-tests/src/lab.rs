@@ -1,10 +1,9 @@
 //! The whole lab: start it, use its parts, take it down. Read this first.
 
-use std::{net::SocketAddr, path::PathBuf, process::Output, time::Duration};
+use std::{net::SocketAddr, process::Output};
 
 use anyhow::Context as _;
 use hickory_server::Server;
-use nix::unistd::geteuid;
 use tokio::sync::watch;
 
 use crate::{
@@ -20,29 +19,16 @@ use crate::{
     pki::Pki,
     place::Place,
     plan::{self, ENDPOINT, Plan},
+    programs::{self, Programs},
     resolver,
     rotation::{self, RotationReport, Step},
-    service::Service,
     state::{self, State},
     zone::Zone,
 };
 
-const AUTHORITY: &str = "ca.pem";
+pub use crate::options::Options;
 
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The `enigate` binary.
-    pub agent: PathBuf,
-    /// Beside those that the lab needs: endpoint, listener, resolver, admin, pins.
-    pub agent_flags: Vec<String>,
-    /// Of the endpoint's answers, in whole seconds.
-    pub ttl: Duration,
-    pub enis: usize,
-    /// What listens on them.
-    pub service: Service,
-    /// Network namespaces and the packet path; else loopback and the relay.
-    pub privileged: bool,
-}
+const AUTHORITY: &str = "ca.pem";
 
 /// Dropping it takes everything down as well, but cannot say what went wrong.
 pub struct Lab {
@@ -51,24 +37,10 @@ pub struct Lab {
     client: Client,
     plane: ControlPlane,
     _resolver: Server<resolver::Answers>,
-    _proxy_place: Place,
+    proxy_place: Place,
     _client_place: Place,
     step: watch::Sender<Step>,
     state: State,
-}
-
-impl Options {
-    /// Three ENIs and a TTL of 2 s; privileged where the user is root.
-    pub fn new(agent: PathBuf) -> Self {
-        Self {
-            agent,
-            agent_flags: Vec::new(),
-            ttl: Duration::from_secs(2),
-            enis: 3,
-            service: Service::default(),
-            privileged: geteuid().is_root(),
-        }
-    }
 }
 
 impl Lab {
@@ -82,14 +54,14 @@ impl Lab {
         options: Options,
         progress: impl Fn(&str),
     ) -> anyhow::Result<Self> {
-        anyhow::ensure!(options.enis > 0, "enis: 0: a lab needs at least one");
+        options.check()?;
         let (state, removed) = State::claim(name)?;
         removed.iter().for_each(|what| progress(&format!("removed, from an earlier run: {what}")));
 
         progress("network: client, router, proxy");
-        let (network, plan) = network(name, options.privileged).await?;
-        let client_place = network.join("client", plan::CLIENT).await?;
-        let proxy_place = network.join("proxy", plan::PROXY).await?;
+        let (mut network, plan) = network(name, &options).await?;
+        let client_place = network.client().await?;
+        let proxy_place = network.proxy().await?;
 
         progress("control plane: ENIs with an API server each");
         let (resolver, plane, client) =
@@ -102,7 +74,7 @@ impl Lab {
             client,
             plane,
             _resolver: resolver,
-            _proxy_place: proxy_place,
+            proxy_place,
             _client_place: client_place,
             step: watch::Sender::new(Step::Idle),
             state,
@@ -128,6 +100,21 @@ impl Lab {
 
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Over IPv6, which the proxy listens on in a dual-stack lab.
+    pub fn client_v6(&self) -> anyhow::Result<Client> {
+        self.client.to((plan::v6_of(plan::PROXY), self.client.proxy().port()).into())
+    }
+
+    /// What sits on the proxy's interface, as the kernel says.
+    pub async fn programs(&self) -> anyhow::Result<Programs> {
+        self.proxy_place.inside().run(programs::on_host_link()).await
+    }
+
+    /// Takes away the agent's pin of this name, and with it what only the pin holds.
+    pub fn unpin(&self, pin: &str) -> anyhow::Result<()> {
+        self.state.unpin(pin)
     }
 
     pub fn load(&self, mix: Mix) -> anyhow::Result<Load> {
@@ -182,16 +169,13 @@ impl Lab {
     }
 }
 
-async fn network(name: &str, privileged: bool) -> anyhow::Result<(Network, Plan)> {
-    if !privileged {
+async fn network(name: &str, options: &Options) -> anyhow::Result<(Network, Plan)> {
+    if !options.privileged {
         return Ok((Network::loopback(name)?, Plan::loopback()?));
     }
-    anyhow::ensure!(
-        geteuid().is_root(),
-        "network namespaces need root: run as root, or without `privileged`"
-    );
     state::mount_bpffs()?;
-    Ok((Network::vpc(name).await?, Plan::vpc()))
+    let network = Network::vpc(name, options.wires()).await?;
+    Ok((network, Plan::vpc(options.dual_stack)))
 }
 
 /// The private zone and who answers from it, the ENIs, and a client that trusts them.
@@ -225,7 +209,8 @@ async fn agent(
     let launch = Launch {
         lab: name.to_owned(),
         binary: options.agent,
-        arguments: launch::arguments(plan, &datapath, options.agent_flags),
+        arguments: launch::arguments(plan, &datapath),
+        flags: options.agent_flags,
         log: state.file("agent.log"),
     };
     let admin = Admin::new(proxy.inside().clone(), plan.admin)?;

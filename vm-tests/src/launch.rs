@@ -14,6 +14,8 @@ pub(crate) struct Launch {
     pub lab: String,
     pub binary: PathBuf,
     pub arguments: Vec<String>,
+    /// The caller's, which can change from one life to the next.
+    pub flags: Vec<String>,
     /// What it writes, over all its lives.
     pub log: PathBuf,
 }
@@ -27,8 +29,7 @@ pub(crate) enum Datapath<'a> {
     Relay,
 }
 
-/// The caller's flags come last: they beat ours where the agent takes the last one.
-pub(crate) fn arguments(plan: &Plan, datapath: &Datapath, more: Vec<String>) -> Vec<String> {
+pub(crate) fn arguments(plan: &Plan, datapath: &Datapath) -> Vec<String> {
     let datapath = match datapath {
         Datapath::Free { pins } => ("--pin-dir", pins.display().to_string()),
         Datapath::Relay => ("--datapath", "relay".to_owned()),
@@ -41,7 +42,7 @@ pub(crate) fn arguments(plan: &Plan, datapath: &Datapath, more: Vec<String>) -> 
         datapath,
     ];
     let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-    ["run".to_owned()].into_iter().chain(flags).chain(more).collect()
+    ["run".to_owned()].into_iter().chain(flags).collect()
 }
 
 impl Launch {
@@ -58,8 +59,8 @@ mod tests {
 
     #[test]
     fn the_relay_is_asked_for_and_pins_are_not() {
-        let line = arguments(&Plan::vpc(), &Datapath::Relay, vec!["--hook".into()]).join(" ");
+        let line = arguments(&Plan::vpc(false), &Datapath::Relay).join(" ");
         assert!(line.starts_with("run --endpoint "), "{line}");
-        assert!(line.ends_with("--datapath relay --hook") && !line.contains("--pin-dir"), "{line}");
+        assert!(line.ends_with("--datapath relay") && !line.contains("--pin-dir"), "{line}");
     }
 }

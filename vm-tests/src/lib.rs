@@ -6,6 +6,8 @@
 //!  proxy 10.0.10.10 ──┘   resolver         └── ENI 10.0.23.x
 //!                         10.0.0.2
 //! ```
+//!
+//! Each host has the same digits over IPv6: 10.0.21.10 is fd00:0:0:21::10 too.
 
 mod admin;
 mod agent;
@@ -22,15 +24,20 @@ mod links;
 mod load;
 mod netns;
 mod network;
+mod offloads;
+mod options;
 mod pki;
 mod place;
 mod plan;
 mod pods;
+mod programs;
 mod resolver;
 mod rotation;
 mod routes;
 mod service;
 mod state;
+mod transfer;
+mod wire;
 mod worker;
 mod zone;
 
@@ -43,8 +50,11 @@ pub use counts::Counts;
 pub use echo::RESET_ME;
 pub use eni::{Eni, Subnet};
 pub use lab::{Lab, Options};
+pub use links::XdpMode;
 pub use load::{Load, Mix};
 pub use plan::ENDPOINT;
+pub use programs::Programs;
 pub use rotation::{RotationReport, Step};
 pub use service::Service;
+pub use transfer::Transfer;
 pub use zone::Zone;

@@ -1,16 +1,20 @@
 //! Links, addresses and routes of the namespace it was opened in.
 
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, AsRawFd},
+    pin::pin,
 };
 
 use anyhow::Context as _;
+use futures_util::TryStreamExt as _;
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
     packet_route::{
-        link::{InfoData, InfoVeth},
-        route::RouteScope,
+        address::{AddressAttribute, AddressFlags},
+        link::{InfoData, InfoVeth, LinkAttribute, LinkXdp, XdpAttached},
+        route::{RouteAttribute, RouteMetric, RouteScope},
+        tc::{TcHandle, TcMessage},
     },
 };
 
@@ -18,6 +22,14 @@ use rtnetlink::{
 pub(crate) const HOST_LINK: &str = "eth0";
 
 pub(crate) struct Links(Handle);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    Driver,
+    Generic,
+    /// Offloaded to the hardware, or in more than one mode.
+    Other,
+}
 
 impl Links {
     /// Call it on the namespace's own runtime: the socket belongs to the calling thread's one.
@@ -51,6 +63,31 @@ impl Links {
         self.0.link().set(link).execute().await.with_context(|| format!("setting {name} down"))
     }
 
+    pub(crate) async fn xdp(&self, name: &str) -> anyhow::Result<Option<XdpMode>> {
+        let mut links = pin!(self.0.link().get().match_index(index(name)?).execute());
+        let link = links.try_next().await?.with_context(|| format!("{name} is gone"))?;
+        let xdp = link.attributes.into_iter().filter_map(|attribute| match attribute {
+            LinkAttribute::Xdp(xdp) => Some(xdp),
+            _ => None,
+        });
+        Ok(xdp.flatten().find_map(|xdp| match xdp {
+            LinkXdp::Attached(XdpAttached::None) => None,
+            LinkXdp::Attached(XdpAttached::Driver) => Some(XdpMode::Driver),
+            LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(XdpMode::Generic),
+            LinkXdp::Attached(_) => Some(XdpMode::Other),
+            _ => None,
+        }))
+    }
+
+    /// How many filters there are behind clsact's ingress.
+    pub(crate) async fn ingress_filters(&self, name: &str) -> anyhow::Result<usize> {
+        let index = i32::try_from(index(name)?)?;
+        let filters = self.0.traffic_filter(index).get().ingress().execute();
+        let filters: Vec<TcMessage> = filters.try_collect().await.context("listing filters")?;
+        // Each has a message for its chain as a whole too, without a handle.
+        Ok(filters.iter().filter(|filter| filter.header.handle != TcHandle::default()).count())
+    }
+
     pub(crate) async fn delete(&self, name: &str) -> anyhow::Result<()> {
         self.0
             .link()
@@ -60,28 +97,58 @@ impl Links {
             .with_context(|| format!("deleting the link {name}"))
     }
 
-    pub(crate) async fn address(&self, name: &str, address: Ipv4Addr) -> anyhow::Result<()> {
-        self.0
-            .address()
-            .add(index(name)?, address.into(), 32)
-            .execute()
-            .await
-            .with_context(|| format!("giving {name} the address {address}"))
+    /// It can be used at once: an IPv6 address does not look for others of its kind first.
+    pub(crate) async fn address(&self, name: &str, address: IpAddr) -> anyhow::Result<()> {
+        let mut add = self.0.address().add(index(name)?, address, host_prefix(address));
+        if address.is_ipv6() {
+            add.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        add.execute().await.with_context(|| format!("giving {name} the address {address}"))
     }
 
-    /// The address is at the other end of this link.
-    pub(crate) async fn on_link(&self, name: &str, address: Ipv4Addr) -> anyhow::Result<()> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .destination_prefix(address, 32)
+    /// The address is at the other end of this link. Larger packets than `mtu` are refused there,
+    /// with an error to the sender, as if a narrower link followed.
+    pub(crate) async fn on_link(
+        &self,
+        name: &str,
+        address: IpAddr,
+        mtu: Option<u32>,
+    ) -> anyhow::Result<()> {
+        let mut route = RouteMessageBuilder::<IpAddr>::new()
+            .destination_prefix(address, host_prefix(address))?
             .output_interface(index(name)?)
-            .scope(RouteScope::Link)
-            .build();
-        self.0.route().add(route).execute().await.with_context(|| format!("route to {address}"))
+            .scope(RouteScope::Link);
+        if let Some(mtu) = mtu {
+            route.get_mut().attributes.push(RouteAttribute::Metrics(locked(mtu)));
+        }
+        let added = self.0.route().add(route.build()).execute().await;
+        added.with_context(|| format!("route to {address}"))
     }
 
-    pub(crate) async fn default_via(&self, gateway: Ipv4Addr) -> anyhow::Result<()> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
+    pub(crate) async fn default_via(&self, name: &str, gateway: IpAddr) -> anyhow::Result<()> {
+        let everything = match gateway {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let route = RouteMessageBuilder::<IpAddr>::new()
+            .destination_prefix(everything, 0)?
+            .gateway(gateway)?
+            .output_interface(index(name)?)
+            .build();
         self.0.route().add(route).execute().await.with_context(|| format!("default via {gateway}"))
+    }
+}
+
+/// Locked: without, only the host's own packets would heed it over IPv6.
+fn locked(mtu: u32) -> Vec<RouteMetric> {
+    const RTAX_MTU: u32 = 2;
+    vec![RouteMetric::Lock(1 << RTAX_MTU), RouteMetric::Mtu(mtu)]
+}
+
+const fn host_prefix(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who has which address: as in a VPC, or on loopback with ports that need no privilege.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use anyhow::Context as _;
 
@@ -13,6 +13,8 @@ pub(crate) struct Plan {
     pub listen: SocketAddr,
     /// Where clients reach it.
     pub proxy: SocketAddr,
+    /// Both families: where it listens, and what the zone says of the ENIs.
+    pub dual_stack: bool,
     pub resolver: SocketAddr,
     pub admin: SocketAddr,
     /// The API servers' port.
@@ -26,10 +28,13 @@ pub(crate) const PROXY: Ipv4Addr = Ipv4Addr::new(10, 0, 10, 10);
 pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
 impl Plan {
-    pub(crate) fn vpc() -> Self {
+    pub(crate) fn vpc(dual_stack: bool) -> Self {
+        let listen =
+            if dual_stack { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         Self {
-            listen: (Ipv4Addr::UNSPECIFIED, 443).into(),
+            listen: SocketAddr::new(listen, 443),
             proxy: (PROXY, 443).into(),
+            dual_stack,
             resolver: (RESOLVER, 53).into(),
             admin: (Ipv4Addr::LOCALHOST, 9090).into(),
             api_port: 443,
@@ -44,12 +49,24 @@ impl Plan {
         Ok(Self {
             listen: proxy,
             proxy,
+            dual_stack: false,
             resolver: (Ipv4Addr::new(127, 0, 0, 2), resolver).into(),
             admin: (Ipv4Addr::LOCALHOST, admin).into(),
             api_port,
             prefix: [127, 0],
         })
     }
+}
+
+/// The same host's place in the IPv6 plan, with the same digits: 10.0.21.10 is fd00:0:0:21::10.
+pub(crate) fn v6_of(address: Ipv4Addr) -> Ipv6Addr {
+    let [_, _, subnet, host] = address.octets().map(same_digits);
+    Ipv6Addr::new(0xfd00, 0, 0, subnet, 0, 0, 0, host)
+}
+
+fn same_digits(decimal: u8) -> u16 {
+    let [hundreds, tens, ones] = [decimal / 100, decimal / 10 % 10, decimal % 10].map(u16::from);
+    (hundreds << 8) | (tens << 4) | ones
 }
 
 fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
@@ -65,6 +82,12 @@ fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ipv6_address_has_the_digits_of_the_ipv4_one() {
+        assert_eq!(v6_of(PROXY).to_string(), "fd00:0:0:10::10");
+        assert_eq!(v6_of([10, 0, 203, 250].into()).to_string(), "fd00:0:0:203::250");
+    }
 
     #[test]
     fn loopback_ports_differ_and_need_no_privilege() {

@@ -79,7 +79,7 @@ async fn replace_all(
     let old = plane.addresses();
     step.send_replace(Step::Creating);
     let started = Instant::now();
-    let fresh = create(plane, old.len()).await?;
+    let fresh = create(plane, plane.enis.len()).await?;
     let created = started.elapsed();
 
     step.send_replace(Step::Moving);

@@ -56,6 +56,20 @@ impl State {
     }
 }
 
+impl State {
+    /// Removes one pin of the agent, in whichever folder of the pins it lies.
+    pub(crate) fn unpin(&self, pin: &str) -> anyhow::Result<()> {
+        for layout in fs::read_dir(pins(&self.lab)).context("reading the pins")? {
+            let path = layout?.path().join(pin);
+            if path.exists() {
+                return fs::remove_file(&path)
+                    .with_context(|| format!("removing {}", path.display()));
+            }
+        }
+        bail!("{pin}: is not pinned")
+    }
+}
+
 impl Drop for State {
     fn drop(&mut self) {
         if geteuid().is_root()

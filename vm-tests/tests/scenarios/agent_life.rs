@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proxy_user::status::Status;
-use vm_tests::{Client, Mix, Reply};
+use vm_tests::{Client, Mix, Reply, Service};
 
 use crate::setting::{lab, live};
 
@@ -29,6 +29,21 @@ async fn sigkill_leaves_connections_working_and_a_restart_takes_them_over() {
         status.datapath.flow_entries >= 2 && opened(status) >= before + 2
     })
     .await;
+    lab.done().await;
+}
+
+#[tokio::test]
+async fn sigkill_and_a_restart_in_mid_transfer_cost_no_byte() {
+    const SOME: u64 = 2_000_000;
+    let mut lab = lab("mid_transfer", |options| options.service = Service::Echo).await;
+    let mut transfer = lab.client().transfer().await.expect("a transfer");
+    transfer.more(SOME).await.expect("under way");
+
+    lab.agent().kill().await.expect("killed");
+    transfer.more(SOME).await.expect("it goes on");
+    lab.agent().restart().await.expect("a new agent");
+    transfer.more(SOME).await.expect("it goes on");
+    transfer.end().await.expect("every byte, as it was");
     lab.done().await;
 }
 

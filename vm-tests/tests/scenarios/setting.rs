@@ -11,7 +11,7 @@ use std::{
 
 use proxy_user::status::{BackendState, Status};
 use tokio::time::{Instant, sleep, timeout};
-use vm_tests::{Lab, Options};
+use vm_tests::{Lab, Options, Service};
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -26,6 +26,31 @@ pub async fn lab(name: &str, change: impl FnOnce(&mut Options)) -> Scenario {
     start(name, options).await
 }
 
+/// With both families at this hook, and echo servers.
+pub async fn dual_stack(name: &str, hook: &str) -> Scenario {
+    dual_stack_with(name, |options| {
+        options.agent_flags = hook_flags(hook);
+        options.plain_frames = true;
+    })
+    .await
+}
+
+pub async fn dual_stack_with(name: &str, change: impl FnOnce(&mut Options)) -> Scenario {
+    lab(name, |options| {
+        options.dual_stack = true;
+        options.service = Service::Echo;
+        change(options);
+    })
+    .await
+}
+
+/// All that scenarios usually give the agent, and the hook.
+pub fn hook_flags(hook: &str) -> Vec<String> {
+    let mut given = quick();
+    given.extend(flags(&["--hook", hook]));
+    given
+}
+
 pub async fn start(name: &str, options: Options) -> Scenario {
     let lab = Lab::start(name, options, |_| {}).await;
     Scenario(Some(lab.unwrap_or_else(|error| panic!("starting the lab: {error:#}"))))
@@ -35,8 +60,12 @@ pub async fn start(name: &str, options: Options) -> Scenario {
 pub fn options() -> Options {
     let mut options = Options::new(agent());
     options.ttl = Duration::from_secs(1);
-    options.agent_flags = flags(&["--health-interval", "200ms", "--health-timeout", "500ms"]);
+    options.agent_flags = quick();
     options
+}
+
+fn quick() -> Vec<String> {
+    flags(&["--health-interval", "200ms", "--health-timeout", "500ms"])
 }
 
 pub fn flags(flags: &[&str]) -> Vec<String> {

@@ -114,7 +114,9 @@ fn a_shortest_ttl_above_the_longest() {
 fn a_duration_without_a_unit() {
     refused_flags(&["--min-ttl=5"], &["--min-ttl", "'5'", "500ms"]);
     refused_flags(&["--health-interval=0s"], &["--health-interval", "'0s'", "longer than 0"]);
-    refused_flags(&["--max-ttl", "-1s"], &["--max-ttl", "'-1s'", "500ms"]);
+    for flag in ["--max-ttl", "--drain-timeout", "--timeout-syn", "--reset-window"] {
+        refused_flags(&[flag, "-1s"], &[flag, "'-1s'", "500ms"]);
+    }
 }
 
 #[test]

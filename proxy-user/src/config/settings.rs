@@ -104,22 +104,26 @@ pub struct Settings {
 
     /// Silence after which a connection that has not opened leaves the flow table [default: 10s]
     #[arg(long, env = "ENIGATE_TIMEOUT_SYN", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub timeout_syn: Option<Period>,
 
     /// Silence after which an open connection leaves the flow table [default: 6100s]
     #[arg(long, env = "ENIGATE_TIMEOUT_IDLE", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub timeout_idle: Option<Period>,
 
     /// Silence after which a connection that both sides have closed leaves the flow table
     /// [default: 2m]
     #[arg(long, env = "ENIGATE_TIMEOUT_CLOSING", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub timeout_closing: Option<Period>,
 
     /// Time over which the connections of a dead backend are reset [default: 2s]
     #[arg(long, env = "ENIGATE_RESET_WINDOW", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub reset_window: Option<Patience>,
 

@@ -36,7 +36,7 @@ pub struct DatapathStatus {
     pub name: String,
     /// Why this one.
     pub reason: String,
-    /// `tcx` or `clsact`; `None` where nothing is attached.
+    /// `tcx`, `clsact`, `xdp` or `xdp-generic`; `None` where nothing is attached.
     pub hook: Option<String>,
     pub interface: Option<String>,
     /// Entries of the flow table, two for each connection.

@@ -42,7 +42,7 @@ impl Report {
         let total = format!("{passed} passed, {} failed", self.failed());
         match self.0.len() - passed - self.failed() {
             0 => total,
-            left_out => format!("{left_out} not run; {total}"),
+            left_out => format!("{total}, {left_out} skipped"),
         }
     }
 
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn what_needs_root_is_missed_unless_it_was_left_out_on_purpose() {
         let report = report([Outcome::Passed(Duration::ZERO), Outcome::NeedsRoot]);
-        assert_eq!(report.total(), "1 not run; 1 passed, 0 failed");
+        assert_eq!(report.total(), "1 passed, 0 failed, 1 skipped");
         assert!(!report.succeeded(false));
         assert!(report.succeeded(true));
     }

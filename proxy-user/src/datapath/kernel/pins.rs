@@ -34,10 +34,10 @@ impl Pins {
                 .with_context(|| format!("{BPFFS}: no bpffs is there and it cannot be mounted"))?;
         }
         refuse_other_layouts(pin_dir)?;
+        must_be_on_bpffs(pin_dir)?;
         let folder = pin_dir.join(format!("{PREFIX}{LAYOUT}"));
         fs::create_dir_all(&folder)
             .with_context(|| format!("pin-dir: {}: cannot be made", pin_dir.display()))?;
-        must_be_on_bpffs(&folder)?;
         Ok(Self { folder })
     }
 
@@ -107,9 +107,11 @@ fn starts_with(name: &OsStr, prefix: &str) -> bool {
     name.as_encoded_bytes().starts_with(prefix.as_bytes())
 }
 
+/// Asked of what is there already, so that a refused folder is not left behind.
 pub fn must_be_on_bpffs(folder: &Path) -> anyhow::Result<()> {
+    let existing = folder.ancestors().find(|part| part.exists()).unwrap_or(folder);
     ensure!(
-        is_bpffs(folder),
+        is_bpffs(existing),
         "pin-dir: {}: is not on a BPF file system; choose a folder under {BPFFS}",
         folder.display()
     );
@@ -148,7 +150,9 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_on_bpffs_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Pins::prepare(folder.path()).unwrap_err().to_string();
+        let pin_dir = folder.path().join("enigate");
+        let error = Pins::prepare(&pin_dir).unwrap_err().to_string();
         assert!(error.contains("not on a BPF file system"), "{error}");
+        assert!(!pin_dir.exists(), "nothing is left behind");
     }
 }

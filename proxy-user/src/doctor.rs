@@ -2,20 +2,23 @@
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::Path};
 
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use serde::Serialize;
 
 use crate::{
     admin::Admin,
     client,
     config::{Config, DatapathChoice},
-    datapath::{interface, listener::Bound, plan},
+    datapath::{
+        interface,
+        kernel::{BPFFS, is_on_bpffs},
+        listener::Bound,
+        plan,
+    },
     discovery::Resolver,
     health::probe,
     status::Status,
 };
 
-const BPFFS: &str = "/sys/fs/bpf";
 const SERVED: &str = "served by the agent that runs here";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,10 +97,8 @@ fn datapath(config: &Config) -> Vec<Finding> {
 
 /// `run` makes the folder, and mounts the file system where it is expected.
 fn pins(folder: &Path, unfit: Level) -> Finding {
-    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
-    let is_bpffs = statfs(existing).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
     let shown = folder.display();
-    if is_bpffs {
+    if is_on_bpffs(folder) {
         finding("pin-dir", Level::Ok, format!("{shown}, on a BPF file system"))
     } else if folder.starts_with(BPFFS) {
         finding("pin-dir", Level::Ok, format!("{shown}; `run` mounts {BPFFS}"))

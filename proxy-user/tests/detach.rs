@@ -8,11 +8,10 @@ mod detach {
 }
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, BufRead as _, BufReader},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use aya::programs::{
@@ -24,7 +23,6 @@ use proxy_user::datapath::kernel::Hook;
 
 const ENIGATE: &str = env!("CARGO_BIN_EXE_enigate");
 const PROGRAM: &str = "enigate_tc";
-const DEADLINE: Duration = Duration::from_secs(20);
 const NOBODY: u32 = 65_534;
 const LEFT: &str = LINKS[0];
 const RIGHT: &str = LINKS[1];
@@ -131,11 +129,11 @@ fn an_incompatible_layout_is_refused_until_it_is_cleared() {
         let mut run = Command::new(ENIGATE);
         run.args(["run", "--fresh", "--datapath=relay", "--endpoint=api.example"]);
         run.args(["--listen=10.0.10.1:443", "--admin=10.0.10.1:9090", "--pin-dir", pins]);
-        let mut agent = run.stderr(Stdio::null()).spawn().unwrap();
-        let deadline = Instant::now() + DEADLINE;
-        while place.pin_dir.exists() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
+        let mut agent = run.stderr(Stdio::piped()).spawn().unwrap();
+        // It clears before it announces itself.
+        let log = BufReader::new(agent.stderr.take().unwrap());
+        let announced = log.lines().map_while(Result::ok).any(|line| line.contains("admin on"));
+        assert!(announced, "the agent ended without a start");
         agent.kill().unwrap();
         agent.wait().unwrap();
         assert!(!place.pin_dir.exists());

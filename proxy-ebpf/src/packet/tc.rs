@@ -35,11 +35,10 @@ impl<'a> TcPacket<'a> {
 
     #[inline(always)]
     fn replace(&mut self, offset: usize, change: Change, flags: u64) -> Result<(), PatchError> {
-        let sum = u64::from(change.wsum());
+        let (skb, sum) = (self.context.skb.skb, u64::from(change.wsum()));
         // SAFETY: the context is the program's own; references into the packet ended with the
         // exclusive borrow that this one succeeds.
-        let code =
-            unsafe { bpf_l4_csum_replace(self.context.skb.skb, offset as u32, 0, sum, flags) };
+        let code = unsafe { bpf_l4_csum_replace(skb, offset as u32, 0, sum, flags) };
         if code == 0 { Ok(()) } else { Err(PatchError) }
     }
 }

@@ -34,7 +34,11 @@ use self::{
     sweep::{Step, Sweep},
     tables::Tables,
 };
-pub use self::{detach::detach, load::object};
+pub use self::{
+    detach::detach,
+    load::object,
+    pins::{BPFFS, is_on_bpffs},
+};
 use crate::config::FlowTimeouts;
 
 /// Where and how the packet path sits.

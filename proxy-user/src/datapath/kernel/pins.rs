@@ -16,7 +16,7 @@ use proxy_common::{LAYOUT, config::Config};
 
 use super::attach::Attached;
 
-const BPFFS: &str = "/sys/fs/bpf";
+pub const BPFFS: &str = "/sys/fs/bpf";
 const PREFIX: &str = "layout-";
 const LINK: &str = "link-";
 
@@ -29,7 +29,7 @@ impl Pins {
     /// Makes the folder, on a bpffs that is mounted where it is missing. A folder of another
     /// layout is refused: its flows can be neither read nor silently thrown away.
     pub fn prepare(pin_dir: &Path) -> anyhow::Result<Self> {
-        if pin_dir.starts_with(BPFFS) && !is_bpffs(Path::new(BPFFS)) {
+        if pin_dir.starts_with(BPFFS) && !is_on_bpffs(Path::new(BPFFS)) {
             mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>)
                 .with_context(|| format!("{BPFFS}: no bpffs is there and it cannot be mounted"))?;
         }
@@ -107,19 +107,19 @@ fn starts_with(name: &OsStr, prefix: &str) -> bool {
     name.as_encoded_bytes().starts_with(prefix.as_bytes())
 }
 
-/// Asked of what is there already, so that a refused folder is not left behind.
 pub fn must_be_on_bpffs(folder: &Path) -> anyhow::Result<()> {
-    let existing = folder.ancestors().find(|part| part.exists()).unwrap_or(folder);
     ensure!(
-        is_bpffs(existing),
+        is_on_bpffs(folder),
         "pin-dir: {}: is not on a BPF file system; choose a folder under {BPFFS}",
         folder.display()
     );
     Ok(())
 }
 
-fn is_bpffs(path: &Path) -> bool {
-    statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+/// Or would be: asked of what is there already, so that a refused folder is not left behind.
+pub fn is_on_bpffs(folder: &Path) -> bool {
+    let existing = folder.ancestors().find(|part| part.exists()).unwrap_or(folder);
+    statfs(existing).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
 }
 
 fn refuse_other_layouts(pin_dir: &Path) -> anyhow::Result<()> {

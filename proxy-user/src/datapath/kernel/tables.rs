@@ -203,10 +203,10 @@ fn places(earlier: [Addr; MAX_LOCALS], addresses: &[IpAddr]) -> anyhow::Result<[
 /// `synchronize_rcu`, and programs run inside RCU sections).
 #[allow(unsafe_code, reason = "no wrapper for this system call in the libraries in use")]
 fn wait_for_readers() {
+    use nix::libc::{SYS_membarrier, syscall};
     const MEMBARRIER_CMD_GLOBAL: nix::libc::c_int = 1;
     // SAFETY: takes and returns integers only.
-    let code =
-        unsafe { nix::libc::syscall(nix::libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    let code = unsafe { syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if code != 0 {
         let error = std::io::Error::last_os_error();
         warn!("membarrier is refused, waiting is left to chance: {error}");

@@ -1,6 +1,9 @@
 //! What the programs must know about the host they sit on.
 
-use crate::addr::{Addr, Port};
+use crate::{
+    addr::{Addr, Port},
+    event::Change,
+};
 
 /// Addresses of the interface that clients may connect to.
 pub const MAX_LOCALS: usize = 8;
@@ -22,7 +25,31 @@ pub struct Config {
     pub listen: Port,
     /// Source ports towards the backends.
     pub sources: PortRange,
-    pub padding: u16,
+    /// The largest segment that a SYN may offer, in bytes of TCP payload; 0 leaves it as it is.
+    pub mss_clamp: u16,
+    pub events: Events,
+}
+
+/// Of which connections the agent wants to hear.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Events {
+    #[default]
+    None = 0,
+    /// Only how they ended.
+    Closed = 1,
+    All = 2,
+}
+
+impl Events {
+    #[inline(always)]
+    pub const fn include(self, change: Change) -> bool {
+        match self {
+            Self::None => false,
+            Self::Closed => !matches!(change, Change::Opened),
+            Self::All => true,
+        }
+    }
 }
 
 impl Config {
@@ -73,7 +100,8 @@ pub type ActiveSet = u32;
 #[cfg(feature = "user")]
 mod pod {
     #![allow(unsafe_code, reason = "aya asks for a promise that a type is plain old data")]
-    // SAFETY: `repr(C)` over integers with its padding named: any bytes are a value.
+    // SAFETY: `repr(C)` over integers without padding. The enum is written only by the agent, and
+    // pinned maps of another layout version are never opened, so its bytes are always a variant.
     unsafe impl aya::Pod for super::Config {}
 }
 
@@ -84,7 +112,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const _: () = assert!(size_of::<Config>() == MAX_LOCALS * 16 + 12);
+    const _: () = assert!(size_of::<Config>() == MAX_LOCALS * 16 + 16);
 
     #[test]
     fn a_local_address_is_found_in_its_place_and_no_other_is() {

@@ -8,9 +8,11 @@
 pub mod addr;
 pub mod backend;
 pub mod config;
+pub mod counter;
+pub mod event;
 pub mod flow;
 pub mod reason;
 pub mod stamp;
 
 /// Version of all map layouts together. Pinned maps of another version are never touched.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;

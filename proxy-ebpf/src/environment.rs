@@ -5,6 +5,7 @@ use core::ops::DerefMut;
 use proxy_common::{
     backend::{BackendId, BackendSet},
     config::Config,
+    event::Change,
     flow::{Direction, Flow, FlowKey},
     stamp::Stamp,
 };
@@ -29,6 +30,8 @@ pub trait Environment {
     fn open_flows(&self, id: BackendId) -> u64;
     fn count_opened(&self, id: BackendId);
     fn count_closed(&self, id: BackendId);
+    /// What became of a connection, of which this is one entry; for the agent, if it wants to hear.
+    fn tell(&self, change: Change, key: &FlowKey);
     fn count_packet(&self, id: BackendId, direction: Direction, bytes: u32);
 
     fn now(&self) -> Stamp;

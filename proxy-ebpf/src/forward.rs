@@ -3,6 +3,7 @@
 use proxy_common::{
     backend::BackendId,
     config::Config,
+    event::Change,
     flow::{Direction, Flow, Half, Life},
     reason::Reason,
     stamp::Age,
@@ -50,7 +51,9 @@ fn forward_segment<P: Packet, E: Environment>(
     let to = match known(&segment, environment) {
         Known::Flow(translation) => translation,
         Known::Nothing { unanswered } if opens(&segment, config) => {
-            select::open(&New { segment: &segment, config, unanswered }, environment)?
+            let to = select::open(&New { segment: &segment, config, unanswered }, environment)?;
+            environment.tell(Change::Opened, &segment.key());
+            to
         }
         Known::Nothing { .. } if segment.destination_port == config.listen => {
             return Err(Reason::UnknownFlow);
@@ -72,10 +75,8 @@ pub fn forward_established<P: Packet, E: Environment>(
     if segment.flags.has(Flags::SYN) {
         return Err(Reason::UnknownFlow);
     }
-    let mut flow = environment.flow(&segment.key()).ok_or(Reason::UnknownFlow)?;
-    let to = Translation::of(&flow);
-    life::advance(&mut flow, &segment, environment);
-    drop(flow);
+    let flow = environment.flow(&segment.key()).ok_or(Reason::UnknownFlow)?;
+    let to = account(flow, &segment, environment);
     translate::translate(packet, &segment, to, config.ifindex)?;
     Ok(Send { ifindex: config.ifindex })
 }
@@ -91,7 +92,7 @@ enum Known {
 
 #[inline(always)]
 fn known<E: Environment>(segment: &Segment, environment: &E) -> Known {
-    let Some(mut flow) = environment.flow(&segment.key()) else {
+    let Some(flow) = environment.flow(&segment.key()) else {
         return Known::Nothing { unanswered: BackendId::NONE };
     };
     if segment.flags.opens()
@@ -100,8 +101,23 @@ fn known<E: Environment>(segment: &Segment, environment: &E) -> Known {
     {
         return over;
     }
-    life::advance(&mut flow, segment, environment);
-    Known::Flow(Translation::of(&flow))
+    Known::Flow(account(flow, segment, environment))
+}
+
+/// Takes a packet into the account of its flow; returns what becomes of it.
+#[inline(always)]
+fn account<E: Environment>(
+    mut flow: E::Entry<'_>,
+    segment: &Segment,
+    environment: &E,
+) -> Translation {
+    let to = Translation::of(&flow);
+    let ended = life::advance(&mut flow, segment, environment);
+    drop(flow);
+    if let Some(change) = ended {
+        environment.tell(change, &segment.key());
+    }
+    to
 }
 
 /// A client's SYN for a connection that is in the table: is that one over, so that this begins a
@@ -115,6 +131,7 @@ fn over<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> Opti
         Life::Closed => BackendId::NONE,
         Life::Opening if answer == Half::Opening && moves_on(flow, segment, environment) => {
             environment.count_closed(flow.backend);
+            environment.tell(Change::Unanswered, &segment.key());
             flow.backend
         }
         Life::Opening | Life::Open => return None,

@@ -1,15 +1,23 @@
 //! A connection's life, moved on by the flags of its packets.
 
-use proxy_common::flow::{Direction, Flow, Half, Life};
+use proxy_common::{
+    event::Change,
+    flow::{Direction, Flow, Half, Life},
+};
 
 use crate::{
     environment::Environment,
     parse::{Flags, Segment},
 };
 
-/// Takes the packet into the account of its direction and moves that direction on.
+/// Takes the packet into the account of its direction and moves that direction on. Returns how the
+/// connection has ended, if this packet ended it.
 #[inline(always)]
-pub fn advance<E: Environment>(flow: &mut Flow, segment: &Segment, environment: &E) {
+pub fn advance<E: Environment>(
+    flow: &mut Flow,
+    segment: &Segment,
+    environment: &E,
+) -> Option<Change> {
     flow.packets = flow.packets.wrapping_add(1);
     flow.bytes = flow.bytes.wrapping_add(u64::from(segment.bytes));
     flow.seen = environment.now();
@@ -18,22 +26,40 @@ pub fn advance<E: Environment>(flow: &mut Flow, segment: &Segment, environment: 
     }
     environment.count_packet(flow.backend, flow.direction, segment.bytes);
     let next = next(flow.half, flow.direction, segment.flags);
-    if next != flow.half {
-        turn(flow, next, segment, environment);
+    if next == flow.half {
+        return None;
     }
+    turn(flow, next, segment, environment)
 }
 
 /// Rare: a handshake's packet, a first FIN or a RST.
 #[inline(always)]
-fn turn<E: Environment>(flow: &mut Flow, next: Half, segment: &Segment, environment: &E) {
+fn turn<E: Environment>(
+    flow: &mut Flow,
+    next: Half,
+    segment: &Segment,
+    environment: &E,
+) -> Option<Change> {
     let Some(other) = environment.flow(&flow.twin(segment.local)).map(|twin| twin.half) else {
         flow.half = next;
-        return;
+        return None;
     };
     let was_closed = Life::of(flow.half, other) == Life::Closed;
     flow.half = next;
-    if !was_closed && Life::of(next, other) == Life::Closed {
-        environment.count_closed(flow.backend);
+    if was_closed || Life::of(next, other) != Life::Closed {
+        return None;
+    }
+    environment.count_closed(flow.backend);
+    Some(ending(next, flow.direction))
+}
+
+/// Of a connection that a packet of this direction has closed.
+#[inline(always)]
+const fn ending(half: Half, direction: Direction) -> Change {
+    match (half, direction) {
+        (Half::Reset, Direction::ToBackend) => Change::ResetByClient,
+        (Half::Reset, Direction::ToClient) => Change::ResetByBackend,
+        (Half::Opening | Half::Open | Half::Done, _) => Change::Finished,
     }
 }
 

@@ -3,14 +3,16 @@
 #![allow(unsafe_code, reason = "maps hand out pointers to memory that other CPUs write too")]
 
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
-    btf_maps::{Array, HashMap, PerCpuArray},
+    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP},
+    btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
     helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_spin_lock, bpf_spin_unlock},
     macros::btf_map,
 };
 use proxy_common::{
     backend::{BackendId, BackendLoad, BackendSet, BackendTraffic, MAX_BACKEND_IDS},
     config::{ActiveSet, Config},
+    counter::{Counter, MAX_COUNTERS},
+    event::{Change, FlowEvent, Halves},
     flow::{Direction, Flow, FlowKey},
     reason::{MAX_REASONS, Reason},
     stamp::Stamp,
@@ -20,6 +22,8 @@ use proxy_ebpf::environment::{Environment, InsertError};
 const IDS: usize = MAX_BACKEND_IDS as usize;
 /// Replaced by the agent's `--table-size` when it loads the programs.
 const FLOW_ENTRIES: usize = 2 * 131_072;
+/// Of the ring buffer: some ten thousand events, ten times what comes between two looks of the agent.
+const EVENT_BYTES: usize = 1 << 20;
 const E2BIG: i32 = 7;
 
 #[btf_map]
@@ -39,6 +43,10 @@ static LOAD: Array<BackendLoad, IDS> = Array::new();
 static EXPIRED: Array<u64, IDS> = Array::new();
 #[btf_map]
 static REASONS: PerCpuArray<u64, { MAX_REASONS as usize }> = PerCpuArray::new();
+#[btf_map]
+static EVENTS: RingBuf<FlowEvent, EVENT_BYTES> = RingBuf::new();
+#[btf_map]
+static COUNTERS: PerCpuArray<u64, { MAX_COUNTERS as usize }> = PerCpuArray::new();
 
 /// The kernel's tables, clock and chance.
 pub struct Maps;
@@ -46,6 +54,14 @@ pub struct Maps;
 #[inline(always)]
 pub fn count(reason: Reason) {
     if let Some(count) = REASONS.get_ptr_mut(reason as u32) {
+        // SAFETY: this CPU's own slot.
+        unsafe { *count += 1 };
+    }
+}
+
+#[inline(always)]
+fn add(counter: Counter) {
+    if let Some(count) = COUNTERS.get_ptr_mut(counter as u32) {
         // SAFETY: this CPU's own slot.
         unsafe { *count += 1 };
     }
@@ -105,6 +121,13 @@ impl Environment for Maps {
     }
 
     #[inline(always)]
+    fn tell(&self, change: Change, key: &FlowKey) {
+        if CONFIG.get(0).is_some_and(|config| config.events.include(change)) {
+            send_event(change, key);
+        }
+    }
+
+    #[inline(always)]
     fn count_packet(&self, id: BackendId, direction: Direction, bytes: u32) {
         let Some(traffic) = TRAFFIC.get_ptr_mut(u32::from(id.0)) else { return };
         // SAFETY: this CPU's own slot.
@@ -130,6 +153,19 @@ impl Environment for Maps {
         // SAFETY: a helper without arguments.
         unsafe { bpf_get_prandom_u32() }
     }
+}
+
+/// The agent looks for events by itself: waking it for each would cost the packet more than all else.
+///
+/// A function of its own, for its part of the stack.
+#[inline(never)]
+fn send_event(change: Change, key: &FlowKey) {
+    let Some(flow) = Maps.flow(key) else { return add(Counter::EventsLost) };
+    let Some(twin) = Maps.flow(&flow.twin(key.local)) else { return add(Counter::EventsLost) };
+    let Some(mut slot) = EVENTS.reserve(0) else { return add(Counter::EventsLost) };
+    let halves = Halves::of(flow, twin, key.local);
+    slot.write(FlowEvent::new(change, &halves, Maps.now()));
+    slot.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
 /// Changes what all CPUs share of a backend. Rust has no atomic addition for this target, and a

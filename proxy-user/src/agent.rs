@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
-use proxy_common::backend::BackendId;
+use proxy_common::{backend::BackendId, config::Events};
 use thiserror::Error;
 use tokio::{
     sync::watch,
@@ -81,7 +81,7 @@ impl Agent {
         let mut control = Control::new(port, config.health, knowledge.clone(), journal.clone());
 
         let mut tasks = JoinSet::new();
-        let datapath = run_datapath(&mut tasks, datapath, &mut control, &journal);
+        let datapath = run_datapath(&mut tasks, datapath, config.log.flows, &mut control, &journal);
         let tally = Arc::new(Tally::default());
         let carrier = Carrier {
             snapshots: control.snapshots(),
@@ -159,6 +159,7 @@ fn announce(journal: &Journal, config: &Config, datapath: &Datapath) {
 fn run_datapath(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     datapath: Datapath,
+    flow_log: Events,
     control: &mut Control,
     journal: &Journal,
 ) -> DatapathFacts {
@@ -168,7 +169,7 @@ fn run_datapath(
             control.inherit(BackendId(target.id), target.address);
         }
         let hook = kernel.hook();
-        let flows = Flows::new(kernel, control.snapshots(), journal.clone());
+        let flows = Flows::new(kernel, flow_log, control.snapshots(), journal.clone());
         let view = flows.view();
         tasks.spawn(flows.run());
         PacketFacts { hook, interface, view }

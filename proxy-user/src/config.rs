@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use proxy_common::config::Events;
 use thiserror::Error;
 
 pub use endpoint::{Endpoint, HostName};
@@ -24,8 +25,8 @@ pub use period::{Patience, Period};
 pub use settings::Settings;
 pub use timeouts::FlowTimeouts;
 pub use values::{
-    BindAddress, DatapathChoice, HealthKind, HookChoice, InterfaceName, LogFilter, LogFormat,
-    PinDir, Probes,
+    BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName, LogFilter,
+    LogFormat, PinDir, Probes,
 };
 
 pub const DEFAULT_ADMIN: BindAddress =
@@ -84,6 +85,7 @@ pub struct HealthConfig {
 pub struct LogConfig {
     pub format: LogFormat,
     pub filter: LogFilter,
+    pub flows: Events,
     pub ebpf: bool,
 }
 
@@ -170,6 +172,7 @@ fn log(settings: &Settings) -> LogConfig {
     LogConfig {
         format: settings.log_format.unwrap_or(LogFormat::Text),
         filter: settings.log_level.clone().unwrap_or_default(),
+        flows: settings.flow_log.unwrap_or(FlowLogChoice::Off).events(),
         ebpf: settings.ebpf_log.unwrap_or(false),
     }
 }

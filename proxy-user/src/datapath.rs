@@ -96,6 +96,7 @@ pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
         connections: config.packet.connections,
         timeouts: config.packet.timeouts,
         reset_window: config.packet.reset_window,
+        events: config.log.flows,
         log: config.log.ebpf,
     })
 }

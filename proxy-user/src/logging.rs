@@ -3,12 +3,14 @@
 use std::io::{self, IsTerminal as _};
 
 use anyhow::{Context as _, anyhow};
+use proxy_common::config::Events;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// What the programs in the kernel say is of level debug; who asks for it need not ask twice.
+/// Who asks for what the programs say, or for a line for each flow, need not ask twice.
 const EBPF: &str = "enigate_ebpf=debug";
+const FLOWS: &str = "flow=info";
 
 pub fn start(config: &LogConfig) -> anyhow::Result<()> {
     let log = fmt().with_writer(io::stderr).with_env_filter(filter(config)?);
@@ -21,10 +23,12 @@ pub fn start(config: &LogConfig) -> anyhow::Result<()> {
 
 fn filter(config: &LogConfig) -> anyhow::Result<EnvFilter> {
     let filter = config.filter.filter();
-    match config.ebpf {
-        true => Ok(filter.add_directive(EBPF.parse().context("ebpf-log")?)),
-        false => Ok(filter),
-    }
+    let flows = (config.flows != Events::None).then_some((FLOWS, "flow-log"));
+    let ebpf = config.ebpf.then_some((EBPF, "ebpf-log"));
+    let mut asked_for = flows.into_iter().chain(ebpf);
+    asked_for.try_fold(filter, |filter, (directive, flag)| {
+        Ok(filter.add_directive(directive.parse().context(flag)?))
+    })
 }
 
 #[cfg(test)]
@@ -32,21 +36,30 @@ mod tests {
     use tracing::{enabled, subscriber::with_default};
 
     use super::*;
+    use crate::datapath::flows::LOG_TARGET;
 
-    fn shows_programs(ebpf: bool, level: &str) -> bool {
-        let config = LogConfig { format: LogFormat::Text, filter: level.parse().unwrap(), ebpf };
-        let log = fmt().with_writer(io::sink).with_env_filter(filter(&config).unwrap()).finish();
+    /// What the programs say, and flows.
+    fn shows(ebpf: bool, flows: Events, level: &str) -> [bool; 2] {
+        let filter_of = |config| filter(&config).unwrap();
+        let config =
+            LogConfig { format: LogFormat::Text, filter: level.parse().unwrap(), flows, ebpf };
+        let log = fmt().with_writer(io::sink).with_env_filter(filter_of(config)).finish();
         with_default(log, || {
             assert!(!enabled!(tracing::Level::DEBUG), "the agent's own level is not changed");
-            enabled!(target: "enigate_ebpf", tracing::Level::DEBUG)
+            [
+                enabled!(target: "enigate_ebpf", tracing::Level::DEBUG),
+                enabled!(target: LOG_TARGET, tracing::Level::INFO),
+            ]
         })
     }
 
     #[test]
-    fn what_the_programs_say_is_shown_when_asked_for_and_only_then() {
-        for level in ["info", "error", "off"] {
-            assert!(shows_programs(true, level), "{level}");
-            assert!(!shows_programs(false, level), "{level}");
+    fn what_was_asked_for_is_shown_at_every_level() {
+        for level in ["error", "off"] {
+            assert_eq!(shows(true, Events::None, level), [true, false], "{level}");
+            assert_eq!(shows(false, Events::Closed, level), [false, true], "{level}");
+            assert_eq!(shows(true, Events::All, level), [true, true], "{level}");
+            assert_eq!(shows(false, Events::None, level), [false, false], "{level}");
         }
     }
 }

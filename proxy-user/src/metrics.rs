@@ -88,7 +88,9 @@ impl Scrape {
         let open = each(|backend| backend.open);
         out.gauge("enigate_backend_connections_open", "Connections open now", open)?;
         let opened = each(|backend| backend.opened);
-        out.counter("enigate_backend_connections", "Connections opened", opened)
+        out.counter("enigate_backend_connections", "Connections opened", opened)?;
+        let closed = each(|backend| backend.opened.saturating_sub(backend.open));
+        out.counter("enigate_backend_connections_closed", "Connections that ended", closed)
     }
 
     fn traffic(&self, out: &mut Writer<'_>) -> fmt::Result {
@@ -118,6 +120,10 @@ impl Scrape {
         out.gauge("enigate_flow_entries", "Two for each connection", entries)?;
         let capacity = [(vec![], datapath.flow_capacity)];
         out.gauge("enigate_flow_capacity", "Entries that the table has room for", capacity)?;
+        let lost = [(vec![], datapath.flow_events_lost)];
+        out.counter("enigate_flow_events_lost", "That could not be logged", lost)?;
+        let clamped = [(vec![], datapath.mss_clamped)];
+        out.counter("enigate_mss_clamped", "SYNs whose MSS was lowered", clamped)?;
         let reasons = self.status.reasons.iter().map(|(why, n)| (label("reason", why), *n));
         out.counter("enigate_packets_not_forwarded", "Dropped or left to the stack", reasons)
     }

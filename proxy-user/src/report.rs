@@ -98,7 +98,7 @@ impl Report {
             generation: snapshot.generation,
             backends,
             listener: self.tally.status(),
-            reasons: view.reasons,
+            reasons: view.counted.reasons,
             events: self.journal.events(),
         }
     }
@@ -117,6 +117,8 @@ impl Report {
             interface: packet.map(|packet| packet.interface.clone()),
             flow_entries: view.entries,
             flow_capacity: view.capacity,
+            flow_events_lost: view.counted.events_lost,
+            mss_clamped: view.counted.mss_clamped,
         }
     }
 
@@ -137,7 +139,7 @@ impl Report {
 
     fn backend(&self, backend: &Backend, view: &View) -> BackendStatus {
         let probe = self.probes.borrow().get(&backend.address).cloned().unwrap_or_default();
-        let packets = view.counters.get(&backend.id).copied().unwrap_or_default();
+        let packets = view.counted.backends.get(&backend.id).copied().unwrap_or_default();
         let relayed = self.tally.traffic(backend.address);
         let counters = add(packets, &relayed);
         BackendStatus {

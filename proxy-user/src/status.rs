@@ -42,6 +42,10 @@ pub struct DatapathStatus {
     /// Entries of the flow table, two for each connection.
     pub flow_entries: u64,
     pub flow_capacity: u64,
+    /// Flow events that could not be logged: there were too many at once.
+    pub flow_events_lost: u64,
+    /// SYNs whose maximum segment size was lowered.
+    pub mss_clamped: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -163,6 +163,8 @@ mod tests {
                 interface: Some("eth0".into()),
                 flow_entries: 4,
                 flow_capacity: 262_144,
+                flow_events_lost: 0,
+                mss_clamped: 0,
             },
             dns: DnsStatus {
                 addresses: vec!["10.0.21.10".parse().unwrap()],

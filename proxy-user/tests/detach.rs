@@ -19,6 +19,7 @@ use aya::programs::{
     tc::{self, TcError},
 };
 use detach::netns::{LINKS, inside};
+use proxy_common::LAYOUT;
 use proxy_user::datapath::kernel::Hook;
 
 const ENIGATE: &str = env!("CARGO_BIN_EXE_enigate");
@@ -44,7 +45,8 @@ fn nothing_of_tcx_stays_behind_and_all_of_it_is_named() {
         place.attach(LEFT, Hook::Tcx).unwrap();
         assert_eq!(programs(LEFT), 1);
         let removed = place.detach().join("\n");
-        for part in ["link-tcx", "layout-1/FLOWS", "layout-1/CONFIG", "folder "] {
+        let maps = [format!("layout-{LAYOUT}/FLOWS"), format!("layout-{LAYOUT}/CONFIG")];
+        for part in maps.iter().map(String::as_str).chain(["link-tcx", "folder "]) {
             assert!(removed.contains(part), "no {part} in:\n{removed}");
         }
         assert_eq!(programs(LEFT), 0);

@@ -16,9 +16,11 @@ use std::{
 use aya::maps::{HashMap, Map, MapData};
 use detach::netns::{LINKS, Place, inside};
 use proxy_common::{
+    LAYOUT,
     addr::{Addr, Port},
     backend::BackendId,
     config::LocalId,
+    event::Change,
     flow::{Direction, Flow, FlowKey, Half},
     stamp::Stamp,
 };
@@ -34,7 +36,7 @@ const ALIVE: u16 = 1_001;
 const RST: u8 = 0x04;
 
 fn table(place: &Place) -> FlowTable {
-    let data = MapData::from_pin(place.pin_dir.join("layout-1/FLOWS")).unwrap();
+    let data = MapData::from_pin(place.pin_dir.join(format!("layout-{LAYOUT}/FLOWS"))).unwrap();
     HashMap::try_from(Map::HashMap(data)).unwrap()
 }
 
@@ -91,9 +93,10 @@ fn both_ends_hear_of_it_with_the_number_that_they_expect() {
         raw.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
 
         kernel.bury(BTreeSet::from([SocketAddr::from((OTHER, DEAD))])).unwrap();
-        let mut steps = 0;
+        let (mut steps, mut told) = (0, Vec::new());
         let sum = loop {
-            let resets = kernel.reset().unwrap();
+            let (resets, ended) = kernel.reset().unwrap();
+            told.extend(ended);
             steps += 1;
             if resets.is_over {
                 break resets;
@@ -103,6 +106,9 @@ fn both_ends_hear_of_it_with_the_number_that_they_expect() {
         let connections = u64::from(CONNECTIONS);
         assert_eq!(sum, Resets { connections, sent, error: None, is_over: true });
         assert_eq!(steps, usize::from(CONNECTIONS), "they are spread");
+        assert!(told.iter().all(|event| event.change() == Some(Change::BackendDown)));
+        let told: BTreeSet<_> = told.iter().map(|event| event.client_port.get()).collect();
+        assert_eq!(told, (1..=CONNECTIONS).collect());
 
         let heard: BTreeSet<_> = (0..sent).map(|_| next_rst(&mut raw)).collect();
         let expected = (1..=CONNECTIONS).flat_map(|n| {

@@ -84,7 +84,7 @@ fn round(sweep: &mut Sweep, table: &mut FlowTable, now: Stamp) -> (Round, Durati
         longest = longest.max(began.elapsed());
         assert!(step.looked_at <= STEP && step.deleted <= 2 * STEP as u64, "{step:?}");
         round.deleted += step.deleted;
-        round.unseen += step.unseen.values().sum::<u64>();
+        round.unseen += step.ended.len() as u64;
         if let Some(left) = step.left {
             return (Round { left, ..round }, longest);
         }

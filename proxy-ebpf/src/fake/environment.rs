@@ -6,12 +6,13 @@ use core::{
     cell::{Cell, RefCell},
     ops::{Deref, DerefMut},
 };
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, rc::Rc, vec::Vec};
 
 use proxy_common::{
     addr::Port,
     backend::{BackendId, BackendSet},
-    config::{Config, PortRange},
+    config::{Config, Events, PortRange},
+    event::{Change, FlowEvent, Halves},
     flow::{Direction, Flow, FlowKey},
     stamp::Stamp,
 };
@@ -27,6 +28,7 @@ pub struct FakeEnvironment {
     pub opened: RefCell<HashMap<BackendId, u64>>,
     pub closed: RefCell<HashMap<BackendId, u64>>,
     pub packets: RefCell<HashMap<(BackendId, u8), u64>>,
+    pub events: RefCell<Vec<FlowEvent>>,
     millis: Cell<u64>,
     chance: Cell<u32>,
 }
@@ -38,6 +40,7 @@ impl FakeEnvironment {
             ifindex: IFINDEX,
             listen: Port::new(LISTEN),
             sources: PortRange { first: 1024, len: 31_744 },
+            events: Events::All,
             ..Config::default()
         };
         config.locals[0] = PROXY.into();
@@ -51,6 +54,7 @@ impl FakeEnvironment {
             opened: RefCell::default(),
             closed: RefCell::default(),
             packets: RefCell::default(),
+            events: RefCell::default(),
             millis: Cell::new(1_000_000),
             chance: Cell::new(1),
         }
@@ -133,6 +137,14 @@ impl Environment for FakeEnvironment {
 
     fn count_closed(&self, id: BackendId) {
         *self.closed.borrow_mut().entry(id).or_default() += 1;
+    }
+
+    fn tell(&self, change: Change, key: &FlowKey) {
+        let entry = |key| self.flow_now(&key).expect("both entries are in the table");
+        let flow = entry(*key);
+        let twin = entry(flow.twin(key.local));
+        let event = FlowEvent::new(change, &Halves::of(&flow, &twin, key.local), self.now());
+        self.events.borrow_mut().push(event);
     }
 
     fn count_packet(&self, id: BackendId, direction: Direction, _bytes: u32) {

@@ -2,6 +2,7 @@
 
 extern crate std;
 
+mod events;
 mod properties;
 
 use std::{collections::HashSet, net::IpAddr, vec};

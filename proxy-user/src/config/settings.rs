@@ -15,8 +15,8 @@ use super::{
     invalid::Invalid,
     period::{Patience, Period},
     values::{
-        BindAddress, DatapathChoice, HealthKind, HookChoice, InterfaceName, LogFilter, LogFormat,
-        PinDir, Probes, ResolverAddress, TableSize,
+        BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName,
+        LogFilter, LogFormat, PinDir, Probes, ResolverAddress, TableSize,
     },
 };
 
@@ -147,6 +147,11 @@ pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub log_level: Option<LogFilter>,
 
+    /// One log line for each connection of the packet path that ends, or is opened too [default:
+    /// off]
+    #[arg(long, env = "ENIGATE_FLOW_LOG")]
+    pub flow_log: Option<FlowLogChoice>,
+
     /// Log what the packet path says about single packets; slow [default: false]
     #[arg(long, env = "ENIGATE_EBPF_LOG", value_name = "BOOL", num_args = 0..=1)]
     #[arg(require_equals = true, default_missing_value = "true")]
@@ -193,6 +198,7 @@ impl Settings {
             admin: self.admin.or(lower.admin),
             log_format: self.log_format.or(lower.log_format),
             log_level: self.log_level.or(lower.log_level),
+            flow_log: self.flow_log.or(lower.flow_log),
             ebpf_log: self.ebpf_log.or(lower.ebpf_log),
             drain_timeout: self.drain_timeout.or(lower.drain_timeout),
         }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::invalid::Invalid;
-pub use choices::{DatapathChoice, HealthKind, HookChoice, LogFormat};
+pub use choices::{DatapathChoice, FlowLogChoice, HealthKind, HookChoice, LogFormat};
 pub use log_filter::LogFilter;
 
 const DNS_PORT: u16 = 53;

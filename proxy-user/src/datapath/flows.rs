@@ -1,23 +1,32 @@
-//! The one task that owns the packet path: puts each snapshot in force, sweeps the flow table and
-//! reads the counters. What the kernel is asked runs on a thread that may block.
+//! The one task that owns the packet path: puts each snapshot in force, sweeps the flow table, reads
+//! the counters and logs flows. What the kernel is asked runs on a thread that may block.
+
+mod alarm;
+mod log;
+mod view;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::SocketAddr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use proxy_common::backend::BackendId;
+use proxy_common::config::Events;
 use tokio::{
     sync::watch,
     task::spawn_blocking,
     time::{Interval, MissedTickBehavior, interval},
 };
 
+use self::{
+    log::FlowLog,
+    view::{Alarms, Counted},
+};
+pub use self::{log::TARGET as LOG_TARGET, view::View};
 use super::kernel::{
-    BackendCounters, Kernel, Target,
+    Kernel, Target,
     reset::{self, Resets},
 };
 use crate::{
@@ -32,20 +41,10 @@ const STEP: Duration = Duration::from_millis(10);
 /// How old counters may be; a snapshot that could not be put in force is tried again as often.
 const COLLECT: Duration = Duration::from_millis(500);
 
-/// What is known of the packet path.
-#[derive(Clone, Debug, Default)]
-pub struct View {
-    /// The generation that new connections see; `None` before this agent's first.
-    pub in_force: Option<u64>,
-    pub entries: u64,
-    pub capacity: u64,
-    pub swept: u64,
-    pub failures: u64,
-    /// Of the newest attempt; `None` if it went well.
-    pub error: Option<String>,
-    pub counters: BTreeMap<BackendId, BackendCounters>,
-    pub reasons: BTreeMap<String, u64>,
-}
+/// Between two looks for flow events; the ring buffer holds what comes in ten times as long.
+const LISTEN: Duration = Duration::from_millis(100);
+/// Flow events that are logged in one go, while nothing else is asked of the kernel.
+const EVENTS: usize = 4_096;
 
 pub struct Flows {
     /// `None` only while a thread works with it.
@@ -56,14 +55,18 @@ pub struct Flows {
     /// Known to be; their connections have been reset, or are being so.
     dead: BTreeSet<SocketAddr>,
     is_resetting: bool,
+    log: FlowLog,
+    alarms: Alarms,
 }
 
 impl Flows {
     pub fn new(
         kernel: Kernel,
+        log: Events,
         snapshots: watch::Receiver<Arc<Snapshot>>,
         journal: Journal,
     ) -> Self {
+        let log = FlowLog::new(log, kernel.locals());
         let view = View { capacity: kernel.capacity(), ..View::default() };
         Self {
             kernel: Some(kernel),
@@ -72,6 +75,8 @@ impl Flows {
             journal,
             dead: BTreeSet::new(),
             is_resetting: false,
+            log,
+            alarms: Alarms::default(),
         }
     }
 
@@ -82,7 +87,7 @@ impl Flows {
     /// Ends when nobody publishes snapshots any more; what is in force stays so.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let (mut sweep, mut collect) = (every(SWEEP), every(COLLECT));
-        let mut pace = every(reset::PACE);
+        let (mut pace, mut listen) = (every(reset::PACE), every(LISTEN));
         loop {
             tokio::select! {
                 changed = self.snapshots.changed() => {
@@ -96,6 +101,11 @@ impl Flows {
                     self.collect().await?;
                 }
                 _ = pace.tick(), if self.is_resetting => self.reset().await?,
+                _ = listen.tick(), if !self.log.is_off() => {
+                    if self.log_events().await? == EVENTS {
+                        listen.reset_immediately();
+                    }
+                }
                 _ = sweep.tick() => {
                     let pause = self.sweep().await?;
                     sweep.reset_after(pause);
@@ -145,7 +155,14 @@ impl Flows {
     }
 
     async fn reset(&mut self) -> anyhow::Result<()> {
-        let result = self.ask(Kernel::reset).await?;
+        let log = self.log.clone();
+        let result = self
+            .ask(move |kernel| {
+                let (resets, ended) = kernel.reset()?;
+                log.write(&ended)?;
+                Ok(resets)
+            })
+            .await?;
         self.is_resetting = result.as_ref().is_ok_and(|resets| !resets.is_over);
         if let Ok(resets) = result.as_ref()
             && resets.is_over
@@ -168,7 +185,14 @@ impl Flows {
 
     /// One step; returns how long to rest before the next.
     async fn sweep(&mut self) -> anyhow::Result<Duration> {
-        let result = self.ask(Kernel::sweep).await?;
+        let log = self.log.clone();
+        let result = self
+            .ask(move |kernel| {
+                let step = kernel.sweep()?;
+                log.write(&step.ended)?;
+                Ok(step)
+            })
+            .await?;
         let is_amid_a_round = result.as_ref().is_ok_and(|step| step.left.is_none());
         self.learn("cannot sweep the flow table", result, |view, step| {
             view.entries = step.left.unwrap_or(view.entries);
@@ -179,12 +203,28 @@ impl Flows {
 
     async fn collect(&mut self) -> anyhow::Result<()> {
         let ids: Vec<_> = self.snapshots.borrow().backends.iter().map(|known| known.id).collect();
-        let result = self.ask(move |kernel| read(kernel, &ids)).await?;
-        self.learn("cannot read the counters", result, |view, (counters, reasons)| {
-            view.counters = counters;
-            view.reasons = reasons;
-        });
+        let result = self.ask(move |kernel| Counted::read(kernel, &ids)).await?;
+        if let Ok(counted) = &result {
+            let alarms = self.alarms.look(counted, Instant::now());
+            alarms.into_iter().for_each(|alarm| self.journal.warn(Kind::Datapath, alarm));
+        }
+        self.learn("cannot read the counters", result, |view, counted| view.counted = counted);
         Ok(())
+    }
+
+    /// How many there were.
+    async fn log_events(&mut self) -> anyhow::Result<usize> {
+        let log = self.log.clone();
+        let result = self
+            .ask(move |kernel| {
+                let events = kernel.events(EVENTS);
+                log.write(&events)?;
+                Ok(events.len())
+            })
+            .await?;
+        let count = *result.as_ref().unwrap_or(&0);
+        self.learn("cannot log flows", result, |_, _| {});
+        Ok(count)
     }
 
     /// Fails only if the thread panicked: the kernel's hold is lost then.
@@ -221,13 +261,6 @@ fn every(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
-}
-
-type Counted = (BTreeMap<BackendId, BackendCounters>, BTreeMap<String, u64>);
-
-fn read(kernel: &Kernel, ids: &[BackendId]) -> anyhow::Result<Counted> {
-    let counters = ids.iter().map(|id| Ok((*id, kernel.counters(id.0)?)));
-    Ok((counters.collect::<anyhow::Result<_>>()?, kernel.reasons()?))
 }
 
 fn targets(snapshot: &Snapshot) -> Vec<Target> {

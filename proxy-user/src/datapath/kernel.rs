@@ -23,7 +23,11 @@ use std::{
 
 use anyhow::Context as _;
 use proxy_common::{
+    addr::Addr,
     backend::{BackendId, MAX_BACKENDS},
+    config::{Events, MAX_LOCALS},
+    counter::Counter,
+    event::FlowEvent,
     reason::Reason,
 };
 
@@ -32,12 +36,13 @@ use self::{
     pins::Pins,
     reset::{Resets, Round},
     sweep::{Step, Sweep},
-    tables::Tables,
+    tables::{Setting, Tables},
 };
 pub use self::{
     detach::detach,
     load::object,
     pins::{BPFFS, is_on_bpffs},
+    sweep::now,
 };
 use crate::config::FlowTimeouts;
 
@@ -54,6 +59,8 @@ pub struct Attachment {
     pub timeouts: FlowTimeouts,
     /// Over how long the connections of a dead backend are reset.
     pub reset_window: Duration,
+    /// Of which connections the programs tell.
+    pub events: Events,
     /// aya-log's messages from the program go to tracing.
     pub log: bool,
 }
@@ -94,6 +101,7 @@ pub struct Kernel {
     reset_window: Duration,
     /// Whose counters each id's are.
     owners: BTreeMap<BackendId, SocketAddr>,
+    locals: [Addr; MAX_LOCALS],
 }
 
 impl Kernel {
@@ -107,7 +115,15 @@ impl Kernel {
         if let Some(earlier) = tables.interface()?.filter(|index| *index != interface.index) {
             attach::leave(&pins, earlier);
         }
-        tables.configure(&interface, attachment.listen.port(), host::source_ports()?)?;
+        let locals = tables.configure(
+            &interface,
+            &Setting {
+                listen: attachment.listen.port(),
+                sources: host::source_ports()?,
+                mss_clamp: 0,
+                events: attachment.events,
+            },
+        )?;
         let owners = tables.inherited()?.into_iter().collect();
         let attached = attach::attach(&mut ebpf, &pins, &interface.name, attachment.hook)?;
         if attachment.log {
@@ -115,7 +131,7 @@ impl Kernel {
         }
         let sweep = Sweep::new(attachment.timeouts);
         let reset_window = attachment.reset_window;
-        Ok(Self { tables, attached, sweep, reset: None, reset_window, owners })
+        Ok(Self { tables, attached, sweep, reset: None, reset_window, owners, locals })
     }
 
     /// `tcx`, `clsact`, `xdp` or `xdp-generic`, as it came out.
@@ -158,6 +174,20 @@ impl Kernel {
         Ok(reasons)
     }
 
+    pub fn counter(&self, counter: Counter) -> anyhow::Result<u64> {
+        self.tables.counter(counter)
+    }
+
+    /// What the programs have told since the last look, of at most so many connections.
+    pub fn events(&mut self, most: usize) -> Vec<FlowEvent> {
+        self.tables.events(most)
+    }
+
+    /// The addresses that events refer to by number.
+    pub const fn locals(&self) -> [Addr; MAX_LOCALS] {
+        self.locals
+    }
+
     /// Deletes finished and idle flows from the next part of the table.
     pub fn sweep(&mut self) -> anyhow::Result<Step> {
         self.tables.sweep(&mut self.sweep)
@@ -177,13 +207,13 @@ impl Kernel {
     }
 
     /// Resets a few more connections of dead backends.
-    pub fn reset(&mut self) -> anyhow::Result<Resets> {
+    pub fn reset(&mut self) -> anyhow::Result<(Resets, Vec<FlowEvent>)> {
         let Some(mut round) = self.reset.take() else {
-            return Ok(Resets { is_over: true, ..Resets::default() });
+            return Ok((Resets { is_over: true, ..Resets::default() }, Vec::new()));
         };
-        let resets = self.tables.reset(&mut round)?;
+        let (resets, ended) = self.tables.reset(&mut round)?;
         self.reset = (!resets.is_over).then_some(round);
-        Ok(resets)
+        Ok((resets, ended))
     }
 
     /// Entries that the flow table has room for, two for each connection.

@@ -6,6 +6,7 @@ use nix::{
     net::if_::if_nametoindex,
     sched::{CloneFlags, unshare},
 };
+use proxy_common::config::Events;
 use proxy_user::{
     config::FlowTimeouts,
     datapath::kernel::{Attachment, Hook, Kernel, detach},
@@ -43,6 +44,7 @@ impl Place {
             connections: 64,
             timeouts: FlowTimeouts::default(),
             reset_window: Duration::from_millis(100),
+            events: Events::None,
             log: false,
         })
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use proxy_common::config::Events;
 use serde::Deserialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -43,6 +44,26 @@ pub enum HealthKind {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlowLogChoice {
+    Off,
+    /// One line for each connection, when it has ended
+    Closed,
+    /// And one when it is opened
+    All,
+}
+
+impl FlowLogChoice {
+    pub const fn events(self) -> Events {
+        match self {
+            Self::Off => Events::None,
+            Self::Closed => Events::Closed,
+            Self::All => Events::All,
+        }
+    }
 }
 
 impl fmt::Display for HookChoice {

@@ -8,8 +8,10 @@ use tracing::{info, warn};
 use super::{Attachment, pins::Pins};
 
 /// Maps that outlive the agent: all but the program's log.
-const PINNED: [&str; 8] =
-    ["CONFIG", "ACTIVE", "BACKENDS", "FLOWS", "TRAFFIC", "LOAD", "EXPIRED", "REASONS"];
+const PINNED: [&str; 10] = [
+    "CONFIG", "ACTIVE", "BACKENDS", "FLOWS", "TRAFFIC", "LOAD", "EXPIRED", "REASONS", "COUNTERS",
+    "EVENTS",
+];
 const ENTRIES_PER_CONNECTION: u32 = 2;
 const LOG_LEVEL_OFF: u8 = 0;
 const LOG_LEVEL_DEBUG: u8 = 4;

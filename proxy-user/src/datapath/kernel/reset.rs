@@ -7,9 +7,10 @@ use std::{collections::BTreeSet, io, net::SocketAddr, time::Duration};
 use nix::libc::IPPROTO_RAW;
 use proxy_common::{
     addr::socket,
-    backend::BackendId,
     config::Config,
+    event::{Change, FlowEvent, Halves},
     flow::{Direction, Flow, FlowKey, Half, Life},
+    stamp::Stamp,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -62,13 +63,13 @@ impl Round {
         &self.dead
     }
 
-    /// Resets a few; returns the sum so far, and whose connections ended without the program
-    /// seeing it.
+    /// Resets a few; returns the sum so far, and those that ended without the program seeing it.
     pub fn step(
         &mut self,
         table: &mut FlowTable,
         config: &Config,
-    ) -> io::Result<(Resets, Vec<BackendId>)> {
+        now: Stamp,
+    ) -> io::Result<(Resets, Vec<FlowEvent>)> {
         if self.victims.is_empty() && !self.is_read {
             self.is_read = self.scan.advance(table)?;
             let dead = &self.dead;
@@ -78,16 +79,22 @@ impl Round {
             self.each_step = self.each_step.max(self.victims.len().div_ceil(self.steps));
         }
         let few = self.victims.len().saturating_sub(self.each_step);
-        let mut unseen = Vec::new();
+        let mut ended = Vec::new();
         for key in self.victims.split_off(few) {
-            unseen.extend(self.end(table, config, &key));
+            ended.extend(self.end(table, config, &key, now));
         }
         self.sum.is_over = self.is_read && self.victims.is_empty();
-        Ok((self.sum.clone(), unseen))
+        Ok((self.sum.clone(), ended))
     }
 
     /// The entries as they are now: since they were read the connection may have gone on or ended.
-    fn end(&mut self, table: &mut FlowTable, config: &Config, key: &FlowKey) -> Option<BackendId> {
+    fn end(
+        &mut self,
+        table: &mut FlowTable,
+        config: &Config,
+        key: &FlowKey,
+        now: Stamp,
+    ) -> Option<FlowEvent> {
         let flow = table.get(key, 0).ok().filter(|flow| is_of(flow, &self.dead))?;
         let twin_key = flow.twin(key.local);
         let twin = table.get(&twin_key, 0).ok();
@@ -105,7 +112,8 @@ impl Round {
                 Err(error) => self.sum.error = Some(format!("{}: {error}", packet.to)),
             }
         }
-        Some(flow.backend)
+        let halves = Halves::of(&flow, twin.as_ref()?, key.local);
+        Some(FlowEvent::new(Change::BackendDown, &halves, now))
     }
 }
 

@@ -1,15 +1,11 @@
 //! Deletes the entries of connections that have ended or that nobody has heard of for too long.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    io,
-    time::Duration,
-};
+use std::{collections::HashSet, io, time::Duration};
 
 use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
 use proxy_common::{
-    backend::BackendId,
+    event::{Change, FlowEvent, Halves},
     flow::{Flow, FlowKey, Half, Life},
     stamp::Stamp,
 };
@@ -30,8 +26,8 @@ pub struct Sweep {
 pub struct Step {
     pub looked_at: usize,
     pub deleted: u64,
-    /// Connections whose end the program has not seen, and so has not counted.
-    pub unseen: BTreeMap<BackendId, u64>,
+    /// Connections whose end the program has not seen, and so has neither counted nor told.
+    pub ended: Vec<FlowEvent>,
     /// Entries left in the table, when this was the last step of a round.
     pub left: Option<u64>,
 }
@@ -51,10 +47,10 @@ impl Sweep {
             }
             match self.over(table, key, flow, now) {
                 None => self.left += 1,
-                Some(ended) => {
-                    step.count(flow, &ended);
+                Some(silent) => {
+                    step.ended.extend(silent.event(key, flow, now));
                     over.insert(*key);
-                    over.extend(ended.twin);
+                    over.extend(silent.twin.map(|_| flow.twin(key.local)));
                 }
             }
         }
@@ -64,30 +60,34 @@ impl Sweep {
         Ok(step)
     }
 
-    fn over(&self, table: &FlowTable, key: &FlowKey, flow: &Flow, now: Stamp) -> Option<Ended> {
+    fn over(&self, table: &FlowTable, key: &FlowKey, flow: &Flow, now: Stamp) -> Option<Silent> {
         // Most entries are too young for any limit, which spares the look at their twins.
         if silence(flow, now) <= self.timeouts.shortest() {
             return None;
         }
-        let twin_key = flow.twin(key.local);
-        let twin = table.get(&twin_key, 0).ok();
+        let twin = table.get(&flow.twin(key.local), 0).ok();
         let life = over(flow, twin.as_ref(), now, self.timeouts)?;
-        Some(Ended { life, twin: twin.map(|_| twin_key) })
+        Some(Silent { life, twin })
     }
 }
 
 /// A connection that is over, of which one entry has been met: both go together, for an entry
 /// alone does not say what it was part of.
-struct Ended {
+struct Silent {
     life: Life,
-    twin: Option<FlowKey>,
+    twin: Option<Flow>,
 }
 
-impl Step {
-    fn count(&mut self, flow: &Flow, ended: &Ended) {
-        if ended.life != Life::Closed {
-            *self.unseen.entry(flow.backend).or_insert(0) += 1;
-        }
+impl Silent {
+    /// `None` if the program has told of the end.
+    fn event(&self, key: &FlowKey, flow: &Flow, now: Stamp) -> Option<FlowEvent> {
+        let change = match self.life {
+            Life::Opening => Change::HandshakeTimeout,
+            Life::Open => Change::IdleTimeout,
+            Life::Closed => return None,
+        };
+        let halves = Halves::of(flow, self.twin.as_ref()?, key.local);
+        Some(FlowEvent::new(change, &halves, now))
     }
 }
 
@@ -116,6 +116,7 @@ pub fn now() -> anyhow::Result<Stamp> {
 mod tests {
     use proxy_common::{
         addr::{Addr, Port},
+        backend::BackendId,
         flow::Direction,
     };
 

@@ -97,6 +97,12 @@ pub fn lookup_batch<K: Pod, V: Pod>(
     Ok((!is_end).then_some(to))
 }
 
+/// `None` if these are not a `T`'s bytes.
+pub fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
+    // SAFETY: as many bytes as a `T` has, and any bytes of a `Pod` are a value.
+    (bytes.len() == size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
 /// What is pinned there, whatever it is.
 pub fn pinned(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;

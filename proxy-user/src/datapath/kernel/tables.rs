@@ -8,13 +8,15 @@ use std::{
 use anyhow::{Context as _, ensure};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, Map, MapData, PerCpuArray, PerCpuValues},
+    maps::{Array, Map, MapData, PerCpuArray, PerCpuValues, RingBuf},
     util::nr_cpus,
 };
 use proxy_common::{
     addr::{Addr, Port, socket},
     backend::{Backend, BackendId, BackendLoad, BackendSet, BackendTraffic, MAX_BACKENDS},
-    config::{ActiveSet, Config, MAX_LOCALS, PortRange},
+    config::{ActiveSet, Config, Events, MAX_LOCALS, PortRange},
+    counter::Counter,
+    event::FlowEvent,
     flow::Direction,
     reason::Reason,
 };
@@ -26,7 +28,17 @@ use super::{
     reset::{Resets, Round},
     scan::FlowTable,
     sweep::{self, Step, Sweep},
+    sys,
 };
+
+/// What the operator decides of the programs' configuration.
+pub struct Setting {
+    pub listen: u16,
+    pub sources: PortRange,
+    /// 0: segments are left as they are.
+    pub mss_clamp: u16,
+    pub events: Events,
+}
 
 pub struct Tables {
     config: Array<MapData, Config>,
@@ -37,6 +49,8 @@ pub struct Tables {
     load: Array<MapData, BackendLoad>,
     expired: Array<MapData, u64>,
     reasons: PerCpuArray<MapData, u64>,
+    counters: PerCpuArray<MapData, u64>,
+    events: RingBuf<MapData>,
     capacity: u64,
 }
 
@@ -54,6 +68,8 @@ impl Tables {
             load: take("LOAD")?.try_into()?,
             expired: take("EXPIRED")?.try_into()?,
             reasons: take("REASONS")?.try_into()?,
+            counters: take("COUNTERS")?.try_into()?,
+            events: take("EVENTS")?.try_into()?,
             capacity,
         })
     }
@@ -68,22 +84,23 @@ impl Tables {
         Ok((index != 0).then_some(index))
     }
 
-    /// Addresses that flows may be keyed by keep their places.
+    /// Addresses that flows may be keyed by keep their places. Returns each in its place.
     pub fn configure(
         &mut self,
         interface: &Interface,
-        listen: u16,
-        sources: PortRange,
-    ) -> anyhow::Result<()> {
+        setting: &Setting,
+    ) -> anyhow::Result<[Addr; MAX_LOCALS]> {
         let earlier = self.config.get(&0, 0)?;
         let config = Config {
             locals: places(earlier.locals, &interface.addresses)?,
             ifindex: interface.index,
-            listen: Port::new(listen),
-            sources,
-            padding: 0,
+            listen: Port::new(setting.listen),
+            sources: setting.sources,
+            mss_clamp: setting.mss_clamp,
+            events: setting.events,
         };
-        self.config.set(0, config, 0).context("cannot write the program's configuration")
+        self.config.set(0, config, 0).context("cannot write the program's configuration")?;
+        Ok(config.locals)
     }
 
     /// Every backend that the set in force or a flow refers to.
@@ -145,21 +162,42 @@ impl Tables {
 
     pub fn sweep(&mut self, sweep: &mut Sweep) -> anyhow::Result<Step> {
         let step = sweep.step(&mut self.flows, sweep::now()?)?;
-        step.unseen.iter().try_for_each(|(backend, ended)| self.count_expired(*backend, *ended))?;
+        self.count_expired(&step.ended)?;
         Ok(step)
     }
 
-    pub fn reset(&mut self, round: &mut Round) -> anyhow::Result<Resets> {
+    pub fn reset(&mut self, round: &mut Round) -> anyhow::Result<(Resets, Vec<FlowEvent>)> {
         let config = self.config.get(&0, 0)?;
-        let (resets, unseen) = round.step(&mut self.flows, &config)?;
-        unseen.into_iter().try_for_each(|backend| self.count_expired(backend, 1))?;
-        Ok(resets)
+        let (resets, ended) = round.step(&mut self.flows, &config, sweep::now()?)?;
+        self.count_expired(&ended)?;
+        Ok((resets, ended))
     }
 
-    fn count_expired(&mut self, backend: BackendId, ended: u64) -> anyhow::Result<()> {
-        let index = u32::from(backend.0);
-        let before = self.expired.get(&index, 0)?;
-        Ok(self.expired.set(index, before + ended, 0)?)
+    fn count_expired(&mut self, ended: &[FlowEvent]) -> anyhow::Result<()> {
+        let mut counts = BTreeMap::new();
+        ended.iter().for_each(|event| *counts.entry(event.backend_id).or_insert(0) += 1);
+        for (backend, ended) in counts {
+            let index = u32::from(backend.0);
+            let before = self.expired.get(&index, 0)?;
+            self.expired.set(index, before + ended, 0)?;
+        }
+        Ok(())
+    }
+
+    /// What the program has told, oldest first, of at most so many connections. One of another
+    /// size is of no version that this agent reads.
+    pub fn events(&mut self, most: usize) -> Vec<FlowEvent> {
+        let mut events = Vec::new();
+        while events.len() < most
+            && let Some(item) = self.events.next()
+        {
+            events.extend(sys::read::<FlowEvent>(&item));
+        }
+        events
+    }
+
+    pub fn counter(&self, counter: Counter) -> anyhow::Result<u64> {
+        Ok(self.counters.get(&(counter as u32), 0)?.iter().sum())
     }
 
     pub fn reason(&self, reason: Reason) -> anyhow::Result<u64> {

@@ -57,6 +57,8 @@ fn datapath() -> DatapathStatus {
         interface: Some("eth0".into()),
         flow_entries: 24,
         flow_capacity: 131_072,
+        flow_events_lost: 0,
+        mss_clamped: 0,
     }
 }
 

@@ -3,9 +3,13 @@
 #![allow(unsafe_code, reason = "maps hand out pointers to memory that other CPUs write too")]
 
 use aya_ebpf::{
+    Global,
     bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP},
     btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
-    helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_spin_lock, bpf_spin_unlock},
+    helpers::generated::{
+        bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_spin_lock,
+        bpf_spin_unlock,
+    },
     macros::btf_map,
 };
 use proxy_common::{
@@ -25,6 +29,12 @@ const FLOW_ENTRIES: usize = 2 * 131_072;
 /// Of the ring buffer: some ten thousand events, ten times what comes between two looks of the agent.
 const EVENT_BYTES: usize = 1 << 20;
 const E2BIG: i32 = 7;
+
+/// The clock of the last timer tick, 1 to 10 ms old, is exact enough for a stamp and spares each
+/// packet a tenth of its time. The agent sets 0 before it loads the programs into a kernel without
+/// it (before 5.11); the verifier then never looks at that branch.
+#[unsafe(no_mangle)]
+static COARSE_CLOCK: Global<u8> = Global::new(1);
 
 #[btf_map]
 static CONFIG: Array<Config, 1> = Array::new();
@@ -144,8 +154,12 @@ impl Environment for Maps {
 
     #[inline(always)]
     fn now(&self) -> Stamp {
-        // SAFETY: a helper without arguments.
-        Stamp::from_nanos(unsafe { bpf_ktime_get_ns() })
+        Stamp::from_nanos(match COARSE_CLOCK.load() {
+            // SAFETY: a helper without arguments.
+            0 => unsafe { bpf_ktime_get_ns() },
+            // SAFETY: a helper without arguments.
+            _ => unsafe { bpf_ktime_get_coarse_ns() },
+        })
     }
 
     #[inline(always)]

@@ -1,7 +1,12 @@
 //! The object, loaded with the maps that an earlier agent pinned.
 
 use anyhow::{Context as _, anyhow};
-use aya::{Ebpf, EbpfLoader, maps::MapInfo};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::MapInfo,
+    programs::ProgramType,
+    sys::{BpfHelper, is_helper_supported},
+};
 use tokio::io::unix::AsyncFd;
 use tracing::{info, warn};
 
@@ -33,12 +38,22 @@ pub fn object() -> anyhow::Result<&'static [u8]> {
 pub fn load(pins: &Pins, attachment: &Attachment) -> anyhow::Result<Ebpf> {
     let entries = flow_entries(pins, attachment.connections)?;
     let log_level = if attachment.log { LOG_LEVEL_DEBUG } else { LOG_LEVEL_OFF };
+    let coarse_clock = u8::from(has_coarse_clock());
     let mut loader = EbpfLoader::new();
-    loader.map_max_entries("FLOWS", entries).override_global(aya_log::LEVEL, &log_level, true);
+    loader
+        .map_max_entries("FLOWS", entries)
+        .override_global(aya_log::LEVEL, &log_level, true)
+        .override_global("COARSE_CLOCK", &coarse_clock, true);
     for map in PINNED {
         loader.map_pin_path(map, pins.map(map));
     }
     loader.load(object()?).context("the kernel does not take the eBPF maps")
+}
+
+/// Where that cannot be found out, the clock that every kernel has will do.
+fn has_coarse_clock() -> bool {
+    let helper = BpfHelper::BPF_FUNC_ktime_get_coarse_ns;
+    is_helper_supported(ProgramType::SchedClassifier, helper).unwrap_or(false)
 }
 
 /// A table in use keeps its size: its connections are worth more than a new setting.

@@ -5,6 +5,7 @@ mod setting;
 mod agent_life;
 mod crash;
 mod endings;
+mod flow_log;
 mod hook_changes;
 mod hooks;
 mod kubectl;

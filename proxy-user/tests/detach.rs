@@ -6,6 +6,8 @@
 mod detach {
     pub mod netns;
 }
+#[path = "netns/links.rs"]
+mod links;
 
 use std::{
     fs,
@@ -18,7 +20,8 @@ use aya::programs::{
     SchedClassifier, TcAttachType,
     tc::{self, TcError},
 };
-use detach::netns::{LINKS, inside};
+use detach::netns::inside;
+use links::LINKS;
 use proxy_common::LAYOUT;
 use proxy_user::datapath::kernel::Hook;
 

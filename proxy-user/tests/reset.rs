@@ -5,6 +5,8 @@
 mod detach {
     pub mod netns;
 }
+#[path = "netns/links.rs"]
+mod links;
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +16,8 @@ use std::{
 };
 
 use aya::maps::{HashMap, Map, MapData};
-use detach::netns::{LINKS, Place, inside};
+use detach::netns::{Place, inside};
+use links::LINKS;
 use proxy_common::{
     LAYOUT,
     addr::{Addr, Port},

@@ -1,20 +1,14 @@
-//! A network namespace with a pair of links, for the calling test's thread alone.
+//! A place for a test that attaches: a network namespace and a folder for pins of its own.
 
-use std::{future::Future, net::Ipv4Addr, path::PathBuf, process, thread, time::Duration};
+use std::{path::PathBuf, process, thread, time::Duration};
 
-use nix::{
-    net::if_::if_nametoindex,
-    sched::{CloneFlags, unshare},
-};
 use proxy_common::config::Events;
 use proxy_user::{
     config::FlowTimeouts,
     datapath::kernel::{Attachment, Hook, Kernel, detach},
 };
-use rtnetlink::{Handle, LinkUnspec, LinkVeth, new_connection};
-use tokio::runtime;
 
-pub const LINKS: [&str; 2] = ["left", "right"];
+use crate::links;
 
 /// Gone with its thread.
 pub struct Place {
@@ -25,8 +19,7 @@ pub struct Place {
 pub fn inside(name: &str, test: fn(&Place)) {
     let pin_dir = PathBuf::from(format!("/sys/fs/bpf/enigate-test-{name}-{}", process::id()));
     let run = move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; this needs root");
-        on_a_runtime(links());
+        links::enter();
         test(&Place { pin_dir });
     };
     if let Err(panic) = thread::spawn(run).join() {
@@ -60,28 +53,4 @@ impl Drop for Place {
             self.detach();
         }
     }
-}
-
-async fn links() {
-    let (connection, handle, _) = new_connection().expect("rtnetlink");
-    tokio::spawn(connection);
-    let [left, right] = LINKS;
-    handle.link().add(LinkVeth::new(left, right).build()).execute().await.expect("a pair of links");
-    up(&handle, "lo").await;
-    for (name, last) in LINKS.iter().zip(1..) {
-        let index = up(&handle, name).await;
-        let address = Ipv4Addr::new(10, 0, 10, last);
-        handle.address().add(index, address.into(), 24).execute().await.expect("its address");
-    }
-}
-
-async fn up(handle: &Handle, name: &str) -> u32 {
-    let index = if_nametoindex(name).expect("the link");
-    let link = LinkUnspec::new_with_index(index).up().build();
-    handle.link().set(link).execute().await.expect("the link is up");
-    index
-}
-
-fn on_a_runtime(future: impl Future<Output = ()>) {
-    runtime::Builder::new_current_thread().enable_all().build().expect("tokio").block_on(future);
 }

@@ -17,7 +17,10 @@ use proxy_common::{
 
 pub use self::{
     environment::FakeEnvironment,
-    frame::{End, FakePacket, Tcp, checksums_verify, ends, internet_checksum, tcp_offset},
+    frame::{
+        End, FakePacket, Tcp, checksums_verify, ends, internet_checksum, tcp_checksum, tcp_offset,
+        turned_round,
+    },
     rows::not_forwarded,
 };
 

@@ -70,6 +70,7 @@ pub struct Tcp {
     pub flags: u8,
     pub sequence: u32,
     pub acknowledgement: u32,
+    pub hops: u8,
     pub payload: Vec<u8>,
 }
 
@@ -79,14 +80,20 @@ pub(super) const ETHERNET: usize = 14;
 
 impl Tcp {
     pub fn new(source: End, destination: End, flags: u8) -> Self {
-        Self { source, destination, flags, sequence: 100, acknowledgement: 0, payload: vec![] }
+        let (sequence, acknowledgement, hops) = (100, 0, 64);
+        Self { source, destination, flags, sequence, acknowledgement, hops, payload: vec![] }
     }
 
     pub fn frame(&self) -> FakePacket {
         let kind = if self.source.0.is_ipv6() { [0x86, 0xdd] } else { [8, 0] };
         let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
         bytes.extend(kind);
-        bytes.extend(ip_header(self.source.0, self.destination.0, 6, self.segment().len()));
+        bytes.extend(ip_header(
+            [self.source.0, self.destination.0],
+            self.hops,
+            6,
+            self.segment().len(),
+        ));
         bytes.extend(self.segment());
         let check = tcp_checksum(&bytes).to_ne_bytes();
         let at = tcp_offset(&bytes) + 16;
@@ -107,17 +114,12 @@ impl Tcp {
     }
 }
 
-pub(super) fn ip_header(
-    source: IpAddr,
-    destination: IpAddr,
-    protocol: u8,
-    payload: usize,
-) -> Vec<u8> {
-    match (source, destination) {
+pub(super) fn ip_header(ends: [IpAddr; 2], hops: u8, protocol: u8, payload: usize) -> Vec<u8> {
+    match ends.into() {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let mut header = vec![0x45, 0];
             header.extend((20 + payload as u16).to_be_bytes());
-            header.extend([0x12, 0x34, 0x40, 0, 64, protocol, 0, 0]);
+            header.extend([0x12, 0x34, 0x40, 0, hops, protocol, 0, 0]);
             header.extend(source.octets());
             header.extend(destination.octets());
             let check = internet_checksum(&header).to_ne_bytes();
@@ -127,7 +129,7 @@ pub(super) fn ip_header(
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             let mut header = vec![0x60, 0, 0, 0];
             header.extend((payload as u16).to_be_bytes());
-            header.extend([protocol, 64]);
+            header.extend([protocol, hops]);
             header.extend(source.octets());
             header.extend(destination.octets());
             header
@@ -143,6 +145,16 @@ pub fn ends(frame: &FakePacket) -> [End; 2] {
     let at = tcp_offset(&bytes);
     let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
     [(source, port(at)), (destination, port(at + 2))]
+}
+
+/// The same packet sent back: source and destination have changed places. No checksum changes.
+pub fn turned_round(frame: &FakePacket) -> FakePacket {
+    let mut bytes = frame.bytes();
+    let (addresses, address) = if is_v6(&bytes) { (22, 16) } else { (26, 4) };
+    let ports = tcp_offset(&bytes);
+    bytes[addresses..addresses + 2 * address].rotate_left(address);
+    bytes[ports..ports + 4].rotate_left(2);
+    FakePacket::from_bytes(&bytes)
 }
 
 /// All checksums are right: summed with the field in place, an area gives zero.
@@ -171,7 +183,8 @@ fn addresses(frame: &[u8]) -> (IpAddr, IpAddr) {
     }
 }
 
-fn tcp_checksum(frame: &[u8]) -> u16 {
+/// What the checksum should be, where the field is 0; else by how much the field is wrong.
+pub fn tcp_checksum(frame: &[u8]) -> u16 {
     let segment = &frame[tcp_offset(frame)..];
     let addresses = if is_v6(frame) { &frame[22..54] } else { &frame[26..34] };
     let mut area = addresses.to_vec();

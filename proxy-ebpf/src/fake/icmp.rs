@@ -13,14 +13,26 @@ use super::{
 /// What a router says about a frame that we sent: "too big", as each family puts it, quoting
 /// `quoted` bytes of the TCP header.
 pub fn too_big(router: IpAddr, about: &FakePacket, mtu: u16, quoted: usize) -> FakePacket {
+    let proxy = if router.is_ipv6() { PROXY6 } else { PROXY };
+    too_big_between([router, proxy], 64, about, mtu, quoted)
+}
+
+/// The same from anyone to anyone.
+pub fn too_big_between(
+    ends: [IpAddr; 2],
+    hops: u8,
+    about: &FakePacket,
+    mtu: u16,
+    quoted: usize,
+) -> FakePacket {
     let about = about.bytes();
-    let (proxy, kind, code) = if is_v6(&about) { (PROXY6, 2, 0) } else { (PROXY, 3, 4) };
+    let (kind, code) = if is_v6(&about) { (2, 0) } else { (3, 4) };
     let mut message = vec![kind, code, 0, 0, 0, 0];
     message.extend(mtu.to_be_bytes());
     message.extend(&about[ETHERNET..tcp_offset(&about) + quoted]);
     let protocol = if is_v6(&about) { 58 } else { 1 };
     let mut frame = about[..ETHERNET].to_vec();
-    frame.extend(ip_header(router, proxy, protocol, message.len()));
+    frame.extend(ip_header(ends, hops, protocol, message.len()));
     let check = checksum(&frame, &message).to_ne_bytes();
     message[2..4].copy_from_slice(&check);
     frame.extend(message);

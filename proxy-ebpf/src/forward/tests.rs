@@ -8,6 +8,7 @@ mod properties;
 use std::{collections::HashSet, net::IpAddr, vec};
 
 use proxy_common::{
+    addr::Family,
     backend::{BackendId, BackendSet},
     flow::Half,
     reason::Reason,
@@ -266,7 +267,8 @@ fn a_range_that_is_used_up_says_so_until_a_connection_has_ended() {
 
 #[test]
 fn what_cannot_be_forwarded_has_its_reason() {
-    for (row, bytes, reason) in not_forwarded(CPORT) {
+    let both = [Family::V4, Family::V6].map(|family| not_forwarded(family, CPORT));
+    for (row, bytes, reason) in both.concat() {
         let environment = FakeEnvironment::with_enis(1);
         handshake(&environment, CPORT);
         handshake_between(&environment, (CLIENT6, CPORT), PROXY6);

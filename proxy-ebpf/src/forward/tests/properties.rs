@@ -5,17 +5,21 @@ extern crate std;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     vec,
+    vec::Vec,
 };
 
 use proptest::prelude::*;
-use proxy_common::{backend::BackendId, reason::Outcome};
+use proxy_common::{
+    backend::BackendId,
+    reason::{Outcome, Reason},
+};
 
-use super::{ACK, CPORT, LISTEN, SYN, from_client, passes};
+use super::{ACK, CPORT, LISTEN, SYN, from_client, handshake_between, passes};
 use crate::{
     environment::Environment as _,
     fake::{
-        CLIENT6, FakeEnvironment, FakePacket, IFINDEX, PROXY, PROXY6, Tcp, checksums_verify, ends,
-        tcp_offset,
+        CLIENT, CLIENT6, FakeEnvironment, FakePacket, IFINDEX, PROXY, PROXY6, Tcp,
+        checksums_verify, ends, tcp_checksum, tcp_offset, turned_round,
     },
     forward::{Send, forward, forward_established},
 };
@@ -144,4 +148,54 @@ proptest! {
             }
         }
     }
+}
+
+/// A way into the table.
+type Entrance = fn(&mut FakePacket, &FakeEnvironment) -> Result<Send, Reason>;
+
+const ENTRANCES: [Entrance; 2] = [forward, forward_established];
+
+proptest! {
+    /// Through either way into the table, from either side: a segment that is translated, turned
+    /// round and translated again is the one that was sent, but for two hops; and as damaged as it
+    /// was, whatever that is.
+    #[test]
+    fn forth_and_back_gives_what_was_sent_with_its_damage(
+        entrance in prop::sample::select(ENTRANCES.to_vec()),
+        is_v6: bool, by_client: bool, hops in 3..=u8::MAX, damage: u16,
+        sequence: u32, payload in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let (client, proxy) = if is_v6 { (CLIENT6, PROXY6) } else { (CLIENT, PROXY) };
+        let environment = FakeEnvironment::with_enis(3);
+        let (to, source) = handshake_between(&environment, (client, CPORT), proxy);
+        let (from, at) = if by_client { ((client, CPORT), LISTEN) } else { (to, source) };
+        let segment = Tcp { sequence, hops, payload, ..Tcp::new(from, (proxy, at), ACK) };
+        let mut frame = damaged(&segment, damage);
+        let amount = tcp_checksum(&frame.bytes());
+        prop_assert_eq!(entrance(&mut frame, &environment), Ok(Send { ifindex: IFINDEX }));
+        prop_assert_eq!(tcp_checksum(&frame.bytes()), amount);
+        let mut frame = turned_round(&frame);
+        prop_assert_eq!(entrance(&mut frame, &environment), Ok(Send { ifindex: IFINDEX }));
+        prop_assert_eq!(tcp_checksum(&frame.bytes()), amount);
+        let expected = Tcp { hops: hops - 2, ..segment }.frame();
+        prop_assert_eq!(checksum_apart(&turned_round(&frame)), checksum_apart(&expected));
+    }
+}
+
+/// Zero has two forms, and a wrong checksum may change from one to the other.
+fn checksum_apart(frame: &FakePacket) -> Vec<u8> {
+    let mut bytes = frame.bytes();
+    let check = tcp_offset(&bytes) + 16;
+    bytes.drain(check..check + 2);
+    bytes
+}
+
+/// With some bits of its checksum flipped.
+fn damaged(segment: &Tcp, damage: u16) -> FakePacket {
+    let mut frame = segment.frame().bytes();
+    let check = tcp_offset(&frame) + 16;
+    let [high, low] = damage.to_be_bytes();
+    frame[check] ^= high;
+    frame[check + 1] ^= low;
+    FakePacket::from_bytes(&frame)
 }

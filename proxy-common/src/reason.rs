@@ -71,6 +71,9 @@ reasons! {
     IcmpWhileOpening = 14, "icmp_while_opening", Drop;
     /// XDP found no neighbour or another interface on the route: TC forwards the packet.
     NoExit = 15, "no_exit", Pass;
+    /// IPv4's header does not agree with its checksum (RFC 1812, section 5.2.2). TCP's own is left
+    /// to the end that gets the segment: a packet that was wrong leaves wrong by the same amount.
+    BadChecksum = 16, "bad_checksum", Drop;
 }
 
 /// Places in the map of counters: room to grow without a new layout.

@@ -55,6 +55,16 @@ impl Change {
     }
 }
 
+/// Does an area with its checksum in place sum up to what it must (RFC 1071, section 1)? `sum`: of
+/// its words of 16 or 32 bits, unfolded.
+#[inline(always)]
+pub const fn verifies(sum: u64) -> bool {
+    let folded = (sum & 0xffff_ffff) + (sum >> 32);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    (folded & 0xffff) + (folded >> 16) == 0xffff
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

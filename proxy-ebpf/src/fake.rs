@@ -18,8 +18,8 @@ use proxy_common::{
 pub use self::{
     environment::FakeEnvironment,
     frame::{
-        End, FakePacket, Tcp, checksums_verify, ends, internet_checksum, tcp_checksum, tcp_offset,
-        turned_round,
+        End, FakePacket, Tcp, checksums_verify, ends, internet_checksum, sum_again, tcp_checksum,
+        tcp_offset, turned_round,
     },
     rows::not_forwarded,
 };

@@ -12,7 +12,7 @@ use proxy_common::{
 use crate::{
     environment::Environment,
     icmp, life,
-    packet::Packet,
+    packet::{Exit, Leaving, Packet},
     parse::{self, Flags, Segment},
     select::{self, New},
     translate::{self, Translation},
@@ -48,9 +48,10 @@ fn forward_segment<P: Packet, E: Environment>(
     environment: &E,
 ) -> Result<(), Reason> {
     let segment = parse::segment(packet, config)?;
-    let to = match known(&segment, environment) {
+    let to = match known(&segment, environment)? {
         Known::Flow(translation) => translation,
         Known::Nothing { unanswered } if opens(&segment, config) => {
+            must_have_hops(&segment)?;
             let to = select::open(&New { segment: &segment, config, unanswered }, environment)?;
             environment.tell(Change::Opened, &segment.key());
             to
@@ -60,13 +61,13 @@ fn forward_segment<P: Packet, E: Environment>(
         }
         Known::Nothing { .. } => return Err(Reason::OtherPort),
     };
-    translate::translate(packet, &segment, to, config.ifindex)
+    translate::translate(packet, &segment, to)
 }
 
 /// The same for what is in the table already, and nothing else: for a hook with another behind it
 /// that calls [`forward`].
 #[inline(always)]
-pub fn forward_established<P: Packet, E: Environment>(
+pub fn forward_established<P: Leaving, E: Environment>(
     packet: &mut P,
     environment: &E,
 ) -> Result<Send, Reason> {
@@ -76,8 +77,16 @@ pub fn forward_established<P: Packet, E: Environment>(
         return Err(Reason::UnknownFlow);
     }
     let flow = environment.flow(&segment.key()).ok_or(Reason::UnknownFlow)?;
+    must_have_hops(&segment)?;
+    packet.find_exit(&Exit {
+        family: segment.family,
+        source: segment.destination,
+        destination: flow.peer,
+        bytes: segment.bytes,
+        ifindex: config.ifindex,
+    })?;
     let to = account(flow, &segment, environment);
-    translate::translate(packet, &segment, to, config.ifindex)?;
+    translate::translate(packet, &segment, to)?;
     Ok(Send { ifindex: config.ifindex })
 }
 
@@ -91,17 +100,24 @@ enum Known {
 }
 
 #[inline(always)]
-fn known<E: Environment>(segment: &Segment, environment: &E) -> Known {
+fn known<E: Environment>(segment: &Segment, environment: &E) -> Result<Known, Reason> {
     let Some(flow) = environment.flow(&segment.key()) else {
-        return Known::Nothing { unanswered: BackendId::NONE };
+        return Ok(Known::Nothing { unanswered: BackendId::NONE });
     };
+    must_have_hops(segment)?;
     if segment.flags.opens()
         && flow.direction == Direction::ToBackend
         && let Some(over) = over(&flow, segment, environment)
     {
-        return over;
+        return Ok(over);
     }
-    Known::Flow(account(flow, segment, environment))
+    Ok(Known::Flow(account(flow, segment, environment)))
+}
+
+/// Asked before the packet is taken into any account: what cannot leave has not happened.
+#[inline(always)]
+const fn must_have_hops(segment: &Segment) -> Result<(), Reason> {
+    if segment.hops <= 1 { Err(Reason::TtlExpired) } else { Ok(()) }
 }
 
 /// Takes a packet into the account of its flow; returns what becomes of it.

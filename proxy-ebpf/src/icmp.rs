@@ -87,6 +87,9 @@ fn relay_over<I: Ip, P: Packet, E: Environment>(
     if config.local(frame.ip.destination()).is_none() {
         return Err(Reason::NotOurs);
     }
+    if !frame.ip.verifies() {
+        return Err(Reason::BadChecksum);
+    }
     if frame.inner.carries_tcp().is_err() {
         return Err(Reason::IcmpOfNoFlow);
     }

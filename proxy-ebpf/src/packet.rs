@@ -19,9 +19,6 @@ pub trait Packet {
     /// Bytes of the whole frame, with what lies outside its linear part.
     fn frame_len(&self) -> u32;
 
-    /// Finds the way out, before anything of the packet has changed.
-    fn find_exit(&mut self, exit: &Exit) -> Result<(), Reason>;
-
     /// Brings the checksum of TCP or ICMP at `offset` up to date, after the headers were rewritten.
     ///
     /// The two changes are kept apart because a sender that leaves the checksum to its network
@@ -32,6 +29,12 @@ pub trait Packet {
         pseudo_header: Change,
         message: Change,
     ) -> Result<(), PatchError>;
+}
+
+/// A packet for which nobody else finds the way out, once it has been translated.
+pub trait Leaving: Packet {
+    /// Asked before anything of the packet has changed.
+    fn find_exit(&mut self, exit: &Exit) -> Result<(), Reason>;
 }
 
 /// What a packet will be, as far as its route depends on it.

@@ -86,6 +86,8 @@ pub struct Segment {
     pub flags: Flags,
     /// In host byte order.
     pub acknowledgement: u32,
+    /// Time to live or hop limit, as it came.
+    pub hops: u8,
     /// Of the IP packet.
     pub bytes: u32,
 }
@@ -144,9 +146,13 @@ fn segment_over<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Result<Seg
     let (ip, tcp) = (&frame.ip, &frame.tcp);
     let local = ours(ip, config)?;
     let bytes = ip.packet_len(room)?;
-    let smallest = Frame::<I>::LEN - ETHERNET_LEN;
-    if bytes < smallest || bytes > room || tcp.data_offset >> 4 < WORDS_WITHOUT_OPTIONS {
+    let words = tcp.data_offset >> 4;
+    let smallest = size_of::<I>() as u32 + 4 * u32::from(words);
+    if words < WORDS_WITHOUT_OPTIONS || bytes < smallest || bytes > room {
         return Err(Reason::Malformed);
+    }
+    if !ip.verifies() {
+        return Err(Reason::BadChecksum);
     }
     Ok(Segment {
         family: I::FAMILY,
@@ -157,6 +163,7 @@ fn segment_over<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Result<Seg
         local,
         flags: Flags(tcp.flags),
         acknowledgement: u32::from_be(tcp.acknowledgement),
+        hops: ip.hops(),
         bytes,
     })
 }

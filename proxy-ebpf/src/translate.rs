@@ -8,7 +8,7 @@ use proxy_common::{
 
 use crate::{
     checksum::Change,
-    packet::{Exit, Packet},
+    packet::Packet,
     parse::{Frame, Ip, Ipv4, Ipv6, Segment},
 };
 
@@ -31,20 +31,13 @@ impl Translation {
     }
 }
 
+/// Of a packet with hops left.
 #[inline(always)]
 pub fn translate<P: Packet>(
     packet: &mut P,
     segment: &Segment,
     to: Translation,
-    ifindex: u32,
 ) -> Result<(), Reason> {
-    packet.find_exit(&Exit {
-        family: segment.family,
-        source: segment.destination,
-        destination: to.destination,
-        bytes: segment.bytes,
-        ifindex,
-    })?;
     match segment.family {
         Family::V4 => translate_over::<Ipv4, P>(packet, segment, to),
         Family::V6 => translate_over::<Ipv6, P>(packet, segment, to),
@@ -58,9 +51,6 @@ fn translate_over<I: Ip, P: Packet>(
     to: Translation,
 ) -> Result<(), Reason> {
     let Some(frame) = packet.head::<Frame<I>>() else { return Err(Reason::RewriteFailed) };
-    if frame.ip.hops() <= 1 {
-        return Err(Reason::TtlExpired);
-    }
     let addresses = frame.ip.readdress(segment.destination, to.destination);
     let ports = Change::NONE
         .word16(frame.tcp.source, to.source_port.word())

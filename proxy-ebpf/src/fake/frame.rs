@@ -9,7 +9,7 @@ use proxy_common::reason::Reason;
 
 use crate::{
     checksum::Change,
-    packet::{Exit, Header, Packet, PatchError},
+    packet::{Exit, Header, Leaving, Packet, PatchError},
 };
 
 /// A frame, in words so that it begins at an even address.
@@ -46,10 +46,6 @@ impl Packet for FakePacket {
         self.len as u32
     }
 
-    fn find_exit(&mut self, _exit: &Exit) -> Result<(), Reason> {
-        Ok(())
-    }
-
     fn patch_checksum(
         &mut self,
         offset: usize,
@@ -58,6 +54,12 @@ impl Packet for FakePacket {
     ) -> Result<(), PatchError> {
         let word = self.words.get_mut(offset / 2).ok_or(PatchError)?;
         *word = message.apply(pseudo_header.apply(*word));
+        Ok(())
+    }
+}
+
+impl Leaving for FakePacket {
+    fn find_exit(&mut self, _exit: &Exit) -> Result<(), Reason> {
         Ok(())
     }
 }
@@ -122,8 +124,7 @@ pub(super) fn ip_header(ends: [IpAddr; 2], hops: u8, protocol: u8, payload: usiz
             header.extend([0x12, 0x34, 0x40, 0, hops, protocol, 0, 0]);
             header.extend(source.octets());
             header.extend(destination.octets());
-            let check = internet_checksum(&header).to_ne_bytes();
-            header[10..12].copy_from_slice(&check);
+            sum_header(&mut header);
             header
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
@@ -135,6 +136,19 @@ pub(super) fn ip_header(ends: [IpAddr; 2], hops: u8, protocol: u8, payload: usiz
             header
         }
         mixed => panic!("one packet, two families: {mixed:?}"),
+    }
+}
+
+fn sum_header(header: &mut [u8]) {
+    header[10..12].fill(0);
+    let check = internet_checksum(header).to_ne_bytes();
+    header[10..12].copy_from_slice(&check);
+}
+
+/// Makes the header of an IPv4 frame agree with its checksum again, after it was changed.
+pub fn sum_again(frame: &mut [u8]) {
+    if frame[12..14] == [8, 0] {
+        sum_header(&mut frame[14..34]);
     }
 }
 

@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use proxy_common::{addr::Family, reason::Reason};
 
-use super::{CLIENT, CLIENT6, LISTEN, PROXY, PROXY6, Tcp};
+use super::{CLIENT, CLIENT6, LISTEN, PROXY, PROXY6, Tcp, frame};
 use crate::parse::Flags;
 
 /// Frames for the open connection of `client_port` that are not forwarded, and why; one that is
@@ -20,6 +20,9 @@ pub fn not_forwarded(family: Family, client_port: u16) -> Vec<(&'static str, Vec
     let spoilt = |(description, change, reason): &Row| {
         let mut frame = good.clone();
         change(&mut frame);
+        if *reason != Reason::BadChecksum {
+            frame::sum_again(&mut frame);
+        }
         (*description, frame, *reason)
     };
     rows.iter().map(spoilt).collect()
@@ -27,7 +30,7 @@ pub fn not_forwarded(family: Family, client_port: u16) -> Vec<(&'static str, Vec
 
 type Row = (&'static str, fn(&mut Vec<u8>), Reason);
 
-const ROWS_V4: [Row; 16] = [
+const ROWS_V4: [Row; 19] = [
     ("ARP", |f| f[13] = 6, Reason::NotTcp),
     ("UDP", |f| f[23] = 17, Reason::NotTcp),
     ("IP version 6 in an IPv4 frame", |f| f[14] = 0x65, Reason::NotTcp),
@@ -41,12 +44,15 @@ const ROWS_V4: [Row; 16] = [
     ("shorter than it says", |f| f[17] += 1, Reason::Malformed),
     ("no room for a TCP header", |f| f[17] = 39, Reason::Malformed),
     ("TCP header too short", |f| f[46] = 0x40, Reason::Malformed),
+    ("TCP options beyond the packet", |f| f[46] = 0x60, Reason::Malformed),
     ("cut off inside the TCP header", |f| f.truncate(50), Reason::Malformed),
+    ("a header of another sum", |f| f[24] ^= 1, Reason::BadChecksum),
+    ("another source than was summed", |f| f[29] ^= 1, Reason::BadChecksum),
     ("of no life at all", |f| f[22] = 0, Reason::TtlExpired),
     ("at the end of its life", |f| f[22] = 1, Reason::TtlExpired),
 ];
 
-const ROWS_V6: [Row; 18] = [
+const ROWS_V6: [Row; 19] = [
     ("IPv6: UDP", |f| f[20] = 17, Reason::NotTcp),
     ("IPv6: ICMPv6", |f| f[20] = 58, Reason::NotTcp),
     ("IPv6: version 4 in an IPv6 frame", |f| f[14] = 0x45, Reason::NotTcp),
@@ -62,6 +68,7 @@ const ROWS_V6: [Row; 18] = [
     ("IPv6: shorter than it says", |f| f[19] += 1, Reason::Malformed),
     ("IPv6: no room for a TCP header", |f| f[19] = 19, Reason::Malformed),
     ("IPv6: TCP header too short", |f| f[66] = 0x40, Reason::Malformed),
+    ("IPv6: TCP options beyond the packet", |f| f[66] = 0x60, Reason::Malformed),
     ("IPv6: cut off inside the TCP header", |f| f.truncate(70), Reason::Malformed),
     ("IPv6: of no life at all", |f| f[21] = 0, Reason::TtlExpired),
     ("IPv6: at the end of its life", |f| f[21] = 1, Reason::TtlExpired),

@@ -9,9 +9,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 
-use proxy_common::reason::Reason;
-
-use super::{Exit, Header, Packet, PatchError};
+use super::{Header, Packet, PatchError};
 use crate::checksum::Change;
 
 pub struct TcPacket<'a> {
@@ -62,12 +60,6 @@ impl Packet for TcPacket<'_> {
     #[inline(always)]
     fn frame_len(&self) -> u32 {
         self.context.len()
-    }
-
-    /// `bpf_redirect_neigh` finds it afterwards.
-    #[inline(always)]
-    fn find_exit(&mut self, _exit: &Exit) -> Result<(), Reason> {
-        Ok(())
     }
 
     #[inline(always)]

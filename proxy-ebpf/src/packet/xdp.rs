@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use proxy_common::{addr::Family, reason::Reason};
 
-use super::{Exit, Header, Packet, PatchError};
+use super::{Exit, Header, Leaving, Packet, PatchError};
 use crate::{checksum::Change, parse::Ethernet};
 
 const AF_INET: u8 = 2;
@@ -67,6 +67,25 @@ impl Packet for XdpPacket<'_> {
         self.context.data_end().wrapping_sub(self.context.data()) as u32
     }
 
+    #[inline(always)]
+    fn patch_checksum(
+        &mut self,
+        offset: usize,
+        pseudo_header: Change,
+        message: Change,
+    ) -> Result<(), PatchError> {
+        let at = self.context.data() + offset;
+        if at + size_of::<u16>() > self.context.data_end() {
+            return Err(PatchError);
+        }
+        // SAFETY: inside the frame, at an even offset of its even beginning.
+        let check = unsafe { &mut *(at as *mut u16) };
+        *check = pseudo_header.and(message).apply(*check);
+        Ok(())
+    }
+}
+
+impl Leaving for XdpPacket<'_> {
     /// A function of its own, since the structure takes an eighth of the stack wherever it is.
     #[inline(never)]
     fn find_exit(&mut self, exit: &Exit) -> Result<(), Reason> {
@@ -90,23 +109,6 @@ impl Packet for XdpPacket<'_> {
             return Err(Reason::NoExit);
         }
         self.hop = Some((params.smac, params.dmac));
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn patch_checksum(
-        &mut self,
-        offset: usize,
-        pseudo_header: Change,
-        message: Change,
-    ) -> Result<(), PatchError> {
-        let at = self.context.data() + offset;
-        if at + size_of::<u16>() > self.context.data_end() {
-            return Err(PatchError);
-        }
-        // SAFETY: inside the frame, at an even offset of its even beginning.
-        let check = unsafe { &mut *(at as *mut u16) };
-        *check = pseudo_header.and(message).apply(*check);
         Ok(())
     }
 }

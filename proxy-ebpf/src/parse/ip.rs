@@ -6,7 +6,7 @@ use proxy_common::{
     reason::Reason,
 };
 
-use crate::checksum::Change;
+use crate::checksum::{Change, verifies};
 
 /// `kind`: Ethernet's type field, as loaded from memory.
 #[inline(always)]
@@ -27,6 +27,8 @@ pub trait Ip: Sized {
     fn destination(&self) -> Addr;
     /// TCP follows right behind this header, whole.
     fn carries_tcp(&self) -> Result<(), Reason>;
+    /// The header's own checksum is right; IPv6 has none.
+    fn verifies(&self) -> bool;
     /// ICMP of this family follows right behind this header, whole.
     fn carries_icmp(&self) -> bool;
     /// Bytes of the IP packet as the header tells them, of at most `room`.
@@ -85,6 +87,15 @@ impl Ip for Ipv4 {
             return Err(Reason::Fragment);
         }
         Ok(())
+    }
+
+    #[inline(always)]
+    fn verifies(&self) -> bool {
+        let pair = |first, second| u64::from(u16::from_ne_bytes([first, second]));
+        let words = [self.total_length, self.id, self.fragment, self.check];
+        let words: u64 = words.into_iter().map(u64::from).sum();
+        let bytes = pair(self.version_and_length, self.service) + pair(self.ttl, self.protocol);
+        verifies(words + bytes + u64::from(self.source) + u64::from(self.destination))
     }
 
     #[inline(always)]
@@ -183,6 +194,11 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
+    fn verifies(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
     fn packet_len(&self, room: u32) -> Result<u32, Reason> {
         Ok(match u16::from_be(self.payload_length) {
             // A jumbogram (RFC 2675), or merged by the kernel (BIG TCP).
@@ -198,7 +214,8 @@ impl Ip for Ipv6 {
 
     #[inline(always)]
     fn carries_icmp(&self) -> bool {
-        self.next_header == IpProto::Ipv6Icmp as u8
+        let [first, ..] = self.version_class_flow.to_ne_bytes();
+        first >> 4 == VERSION_6 && self.next_header == IpProto::Ipv6Icmp as u8
     }
 
     #[inline(always)]

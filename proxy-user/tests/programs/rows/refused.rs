@@ -8,7 +8,7 @@ use proxy_common::{
     reason::{Outcome, Reason},
 };
 use proxy_ebpf::{
-    fake::{Tcp, icmp::too_big, not_forwarded},
+    fake::{Tcp, icmp::too_big, not_forwarded, sum_again},
     parse::Flags,
 };
 
@@ -21,7 +21,7 @@ const SYN: u8 = Flags::SYN;
 const ACK: u8 = Flags::ACK;
 
 /// XDP leaves these to TC, which refuses them.
-const AT_TC: [(&str, Situation, Reason); 13] = [
+const AT_TC: [(&str, Situation, Reason); 14] = [
     ("before the agent's configuration", unconfigured, Reason::NotConfigured),
     ("a SYN without a backend", no_backend, Reason::NoBackend),
     ("a SYN on a full table", full, Reason::TableFull),
@@ -35,6 +35,13 @@ const AT_TC: [(&str, Situation, Reason); 13] = [
     ("an ICMP error about UDP", about_udp, Reason::IcmpOfNoFlow),
     ("an ICMP error about a SYN", about_a_syn, Reason::IcmpWhileOpening),
     ("an ICMP error at its end", error_at_its_end, Reason::TtlExpired),
+    ("a SYN at its end", |_, it| at_its_end(new_syn(it)), Reason::TtlExpired),
+];
+
+/// What never leaves has not happened to its connection.
+const AT_BOTH: [(&str, Situation, Reason); 2] = [
+    ("a FIN at its end", |_, it| at_its_end(clients(it, Flags::FIN | ACK)), Reason::TtlExpired),
+    ("a RST at its end", |_, it| at_its_end(clients(it, Flags::RST)), Reason::TtlExpired),
 ];
 
 /// XDP finds no way out for these, TC sends them.
@@ -55,6 +62,9 @@ pub(super) fn rows(family: Family) -> impl Iterator<Item = Row> {
     let at_tc = AT_TC.into_iter().map(move |(description, situation, reason)| {
         row(description, Arrives::In(situation), Leaves, Refuses(reason))
     });
+    let at_both = AT_BOTH.into_iter().map(move |(description, situation, reason)| {
+        row(description, Arrives::In(situation), Refuses(reason), Refuses(reason))
+    });
     let without_exit = WITHOUT_EXIT.into_iter().map(move |(description, situation)| {
         row(description, Arrives::In(situation), Refuses(Reason::NoExit), Forwards)
     });
@@ -62,7 +72,7 @@ pub(super) fn rows(family: Family) -> impl Iterator<Item = Row> {
         not_forwarded(family, CPORT).into_iter().map(move |(description, frame, reason)| {
             row(description, Arrives::Frame(frame), broken_at_xdp(reason), Refuses(reason))
         });
-    at_tc.chain(without_exit).chain(broken)
+    at_tc.chain(at_both).chain(without_exit).chain(broken)
 }
 
 fn broken_at_xdp(reason: Reason) -> Decision {
@@ -133,9 +143,18 @@ fn about_a_syn(bench: &mut Bench, connection: &Connection) -> Arrival {
 }
 
 fn error_at_its_end(_: &mut Bench, connection: &Connection) -> Arrival {
-    let mut error = error_about(&connection.translated(&connection.clients(ACK)));
-    error.frame[if connection.proxy.is_ipv6() { 21 } else { 22 }] = 1;
-    error
+    at_its_end(error_about(&connection.translated(&connection.clients(ACK))))
+}
+
+fn at_its_end(mut arrival: Arrival) -> Arrival {
+    let is_v6 = arrival.frame[12] == 0x86;
+    arrival.frame[if is_v6 { 21 } else { 22 }] = 1;
+    sum_again(&mut arrival.frame);
+    arrival
+}
+
+fn clients(connection: &Connection, flags: u8) -> Arrival {
+    segment(&connection.clients(flags))
 }
 
 fn no_neighbour(bench: &mut Bench, connection: &Connection) -> Arrival {

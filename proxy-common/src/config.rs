@@ -53,6 +53,13 @@ impl Events {
 }
 
 impl Config {
+    /// The address in this place.
+    #[inline(always)]
+    pub const fn address(&self, local: LocalId) -> Addr {
+        // A remainder, because nothing in the programs may panic.
+        self.locals[local.0 as usize % MAX_LOCALS]
+    }
+
     #[inline(always)]
     pub fn local(&self, address: Addr) -> Option<LocalId> {
         // The first place is taken by nearly every packet; the loop is for the others.

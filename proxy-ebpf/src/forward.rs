@@ -53,15 +53,15 @@ fn forward_segment<P: Packet, E: Environment>(
         Known::Nothing { unanswered } if opens(&segment, config) => {
             must_have_hops(&segment)?;
             let to = select::open(&New { segment: &segment, config, unanswered }, environment)?;
-            environment.tell(Change::Opened, &segment.key());
+            environment.tell(Change::Opened, &segment.key);
             to
         }
-        Known::Nothing { .. } if segment.destination_port == config.listen => {
+        Known::Nothing { .. } if segment.key.local_port == config.listen => {
             return Err(Reason::UnknownFlow);
         }
         Known::Nothing { .. } => return Err(Reason::OtherPort),
     };
-    translate::translate(packet, &segment, to)
+    translate::translate(packet, segment.family, to)
 }
 
 /// The same for what is in the table already, and nothing else: for a hook with another behind it
@@ -76,17 +76,17 @@ pub fn forward_established<P: Leaving, E: Environment>(
     if segment.flags.has(Flags::SYN) {
         return Err(Reason::UnknownFlow);
     }
-    let flow = environment.flow(&segment.key()).ok_or(Reason::UnknownFlow)?;
+    let flow = environment.flow(&segment.key).ok_or(Reason::UnknownFlow)?;
     must_have_hops(&segment)?;
     packet.find_exit(&Exit {
         family: segment.family,
-        source: segment.destination,
+        source: config.address(segment.key.local),
         destination: flow.peer,
         bytes: segment.bytes,
         ifindex: config.ifindex,
     })?;
     let to = account(flow, &segment, environment);
-    translate::translate(packet, &segment, to)?;
+    translate::translate(packet, segment.family, to)?;
     Ok(Send { ifindex: config.ifindex })
 }
 
@@ -101,7 +101,7 @@ enum Known {
 
 #[inline(always)]
 fn known<E: Environment>(segment: &Segment, environment: &E) -> Result<Known, Reason> {
-    let Some(flow) = environment.flow(&segment.key()) else {
+    let Some(flow) = environment.flow(&segment.key) else {
         return Ok(Known::Nothing { unanswered: BackendId::NONE });
     };
     must_have_hops(segment)?;
@@ -131,7 +131,7 @@ fn account<E: Environment>(
     let ended = life::advance(&mut flow, segment, environment);
     drop(flow);
     if let Some(change) = ended {
-        environment.tell(change, &segment.key());
+        environment.tell(change, &segment.key);
     }
     to
 }
@@ -141,19 +141,19 @@ fn account<E: Environment>(
 /// section 4).
 #[inline(always)]
 fn over<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> Option<Known> {
-    let twin = flow.twin(segment.local);
+    let twin = flow.twin(segment.key.local);
     let answer = environment.flow(&twin).map_or(Half::Reset, |twin| twin.half);
     let unanswered = match Life::of(flow.half, answer) {
         Life::Closed => BackendId::NONE,
         Life::Opening if answer == Half::Opening && moves_on(flow, segment, environment) => {
             environment.count_closed(flow.backend);
-            environment.tell(Change::Unanswered, &segment.key());
+            environment.tell(Change::Unanswered, &segment.key);
             flow.backend
         }
         Life::Opening | Life::Open => return None,
     };
     environment.remove(&twin);
-    environment.remove(&segment.key());
+    environment.remove(&segment.key);
     Some(Known::Nothing { unanswered })
 }
 
@@ -169,7 +169,7 @@ fn moves_on<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> 
 
 #[inline(always)]
 fn opens(segment: &Segment, config: &Config) -> bool {
-    segment.flags.opens() && segment.destination_port == config.listen
+    segment.flags.opens() && segment.key.local_port == config.listen
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ fn turn<E: Environment>(
     segment: &Segment,
     environment: &E,
 ) -> Option<Change> {
-    let Some(other) = environment.flow(&flow.twin(segment.local)).map(|twin| twin.half) else {
+    let Some(other) = environment.flow(&flow.twin(segment.key.local)).map(|twin| twin.half) else {
         flow.half = next;
         return None;
     };

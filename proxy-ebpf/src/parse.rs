@@ -5,7 +5,7 @@ mod ip;
 use core::mem::offset_of;
 
 use proxy_common::{
-    addr::{Addr, Family, Port},
+    addr::{Family, Port},
     config::{Config, LocalId},
     flow::FlowKey,
     reason::Reason,
@@ -77,12 +77,9 @@ const WORDS_WITHOUT_OPTIONS: u8 = 5;
 /// A TCP segment for one of our addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
+    /// Where it came from and to which port: what its flow is found by.
+    pub key: FlowKey,
     pub family: Family,
-    pub source: Addr,
-    pub source_port: Port,
-    pub destination: Addr,
-    pub destination_port: Port,
-    pub local: LocalId,
     pub flags: Flags,
     /// In host byte order.
     pub acknowledgement: u32,
@@ -114,19 +111,6 @@ impl Flags {
     }
 }
 
-impl Segment {
-    #[inline(always)]
-    pub const fn key(&self) -> FlowKey {
-        FlowKey {
-            remote: self.source,
-            remote_port: self.source_port,
-            local_port: self.destination_port,
-            local: self.local,
-            padding: 0,
-        }
-    }
-}
-
 #[inline(always)]
 pub fn segment<P: Packet>(packet: &mut P, config: &Config) -> Result<Segment, Reason> {
     let Some(ethernet) = packet.head::<Ethernet>() else { return Err(Reason::NotTcp) };
@@ -155,12 +139,14 @@ fn segment_over<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Result<Seg
         return Err(Reason::BadChecksum);
     }
     Ok(Segment {
+        key: FlowKey {
+            remote: ip.source(),
+            remote_port: Port::from_word(tcp.source),
+            local_port: Port::from_word(tcp.destination),
+            local,
+            padding: 0,
+        },
         family: I::FAMILY,
-        source: ip.source(),
-        source_port: Port::from_word(tcp.source),
-        destination: ip.destination(),
-        destination_port: Port::from_word(tcp.destination),
-        local,
         flags: Flags(tcp.flags),
         acknowledgement: u32::from_be(tcp.acknowledgement),
         hops: ip.hops(),

@@ -50,8 +50,8 @@ pub fn open<E: Environment>(new: &New<'_>, environment: &E) -> Result<Translatio
     flow.direction = Direction::ToBackend;
     flow.packets = 1;
     flow.bytes = u64::from(segment.bytes);
-    if environment.insert(&segment.key(), &flow).is_err() {
-        environment.remove(&flow.twin(segment.local));
+    if environment.insert(&segment.key, &flow).is_err() {
+        environment.remove(&flow.twin(segment.key.local));
         return Err(Reason::TableFull);
     }
     environment.count_opened(flow.backend);
@@ -115,12 +115,12 @@ fn claim<E: Environment>(
     let mut key = FlowKey {
         remote: backend.address,
         remote_port: backend.port,
-        local_port: segment.source_port,
-        local: segment.local,
+        local_port: segment.key.remote_port,
+        local: segment.key.local,
         padding: 0,
     };
     for attempt in 0..FREE_TRIES {
-        if attempt > 0 || !config.sources.contains(segment.source_port) {
+        if attempt > 0 || !config.sources.contains(segment.key.remote_port) {
             key.local_port = nth(config, start, attempt)?;
         }
         match environment.insert(&key, to_client) {
@@ -166,9 +166,9 @@ fn answers<E: Environment>(segment: &Segment, backend: BackendId, environment: &
     let now = environment.now();
     Flow {
         bytes: 0,
-        peer: segment.source,
-        peer_port: segment.source_port,
-        own_port: segment.destination_port,
+        peer: segment.key.remote,
+        peer_port: segment.key.remote_port,
+        own_port: segment.key.local_port,
         backend,
         direction: Direction::ToClient,
         half: Half::Opening,

@@ -9,7 +9,7 @@ use proxy_common::{
 use crate::{
     checksum::Change,
     packet::Packet,
-    parse::{Frame, Ip, Ipv4, Ipv6, Segment},
+    parse::{Frame, Ip, Ipv4, Ipv6},
 };
 
 /// What a segment turns into. Its source becomes the address that it came for.
@@ -33,25 +33,18 @@ impl Translation {
 
 /// Of a packet with hops left.
 #[inline(always)]
-pub fn translate<P: Packet>(
-    packet: &mut P,
-    segment: &Segment,
-    to: Translation,
-) -> Result<(), Reason> {
-    match segment.family {
-        Family::V4 => translate_over::<Ipv4, P>(packet, segment, to),
-        Family::V6 => translate_over::<Ipv6, P>(packet, segment, to),
+pub fn translate<P: Packet>(packet: &mut P, family: Family, to: Translation) -> Result<(), Reason> {
+    match family {
+        Family::V4 => translate_over::<Ipv4, P>(packet, to),
+        Family::V6 => translate_over::<Ipv6, P>(packet, to),
     }
 }
 
 #[inline(always)]
-fn translate_over<I: Ip, P: Packet>(
-    packet: &mut P,
-    segment: &Segment,
-    to: Translation,
-) -> Result<(), Reason> {
+fn translate_over<I: Ip, P: Packet>(packet: &mut P, to: Translation) -> Result<(), Reason> {
     let Some(frame) = packet.head::<Frame<I>>() else { return Err(Reason::RewriteFailed) };
-    let addresses = frame.ip.readdress(segment.destination, to.destination);
+    let ours = frame.ip.destination();
+    let addresses = frame.ip.readdress(ours, to.destination);
     let ports = Change::NONE
         .word16(frame.tcp.source, to.source_port.word())
         .word16(frame.tcp.destination, to.destination_port.word());

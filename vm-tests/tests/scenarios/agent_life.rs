@@ -33,7 +33,7 @@ async fn sigkill_leaves_connections_working_and_a_restart_takes_them_over() {
 }
 
 #[tokio::test]
-async fn sigkill_and_a_restart_in_mid_transfer_cost_no_byte() {
+async fn sigkill_and_an_upgrade_in_mid_transfer_cost_no_byte() {
     const SOME: u64 = 2_000_000;
     let mut lab = lab("mid_transfer", |options| options.service = Service::Echo).await;
     let mut transfer = lab.client().transfer().await.expect("a transfer");
@@ -42,6 +42,9 @@ async fn sigkill_and_a_restart_in_mid_transfer_cost_no_byte() {
     lab.agent().kill().await.expect("killed");
     transfer.more(SOME).await.expect("it goes on");
     lab.agent().restart().await.expect("a new agent");
+    transfer.more(SOME).await.expect("it goes on");
+    // An upgrade: the old agent ends in order, the next loads programs of its own.
+    lab.agent().restart().await.expect("its successor");
     transfer.more(SOME).await.expect("it goes on");
     transfer.end().await.expect("every byte, as it was");
     lab.done().await;

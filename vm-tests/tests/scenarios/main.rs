@@ -5,6 +5,7 @@ mod setting;
 mod agent_life;
 mod crash;
 mod endings;
+mod families;
 mod flow_log;
 mod hook_changes;
 mod hooks;

@@ -17,8 +17,19 @@ const TCP_HEADER: u32 = 32;
 /// an error that reaches the sender through the proxy.
 #[tokio::test]
 async fn both_ends_learn_of_a_narrow_path_behind_the_proxy() {
-    let mut lab = dual_stack_with("path_mtu", |options| {
-        options.agent_flags = hook_flags("tcx");
+    both_ends_learn("path_mtu", "tcx").await;
+}
+
+/// XDP leaves errors to the TC program behind it.
+#[tokio::test]
+async fn both_ends_learn_of_a_narrow_path_behind_xdp() {
+    both_ends_learn("path_mtu_xdp", "xdp").await;
+}
+
+async fn both_ends_learn(name: &str, hook: &str) {
+    let mut lab = dual_stack_with(name, |options| {
+        options.agent_flags = hook_flags(hook);
+        options.plain_frames = true;
         options.path_mtu_to_client = Some(TO_CLIENT);
         options.path_mtu_to_enis = Some(TO_ENIS);
     })

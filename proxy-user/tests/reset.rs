@@ -123,3 +123,27 @@ fn both_ends_hear_of_it_with_the_number_that_they_expect() {
         assert_eq!(left, BTreeSet::from([100, ALIVE]));
     });
 }
+
+#[test]
+fn a_second_death_amid_the_resets_of_the_first_leaves_none_out_of_the_sum() {
+    inside("reset-twice", |place| {
+        let mut kernel = place.attach(LINKS[0], Hook::Tcx).unwrap();
+        let mut table = table(place);
+        (1..=CONNECTIONS).for_each(|n| insert(&mut table, n, DEAD));
+        (11..=10 + CONNECTIONS).for_each(|n| insert(&mut table, n, ALIVE));
+        kernel.bury(BTreeSet::from([SocketAddr::from((OTHER, DEAD))])).unwrap();
+        let (first, _) = kernel.reset().unwrap();
+        assert_eq!((first.connections, first.is_over), (1, false), "it is amid them");
+
+        kernel.bury(BTreeSet::from([SocketAddr::from((OTHER, ALIVE))])).unwrap();
+        let sum = loop {
+            let (resets, _) = kernel.reset().unwrap();
+            if resets.is_over {
+                break resets;
+            }
+        };
+        let connections = 2 * u64::from(CONNECTIONS);
+        assert_eq!(sum, Resets { connections, sent: 2 * connections, error: None, is_over: true });
+        assert_eq!(table.keys().count(), 0);
+    });
+}

@@ -195,14 +195,19 @@ impl Kernel {
 
     /// These backends are dead: their connections are to be reset, by [`Kernel::reset`].
     pub fn bury(&mut self, mut dead: BTreeSet<SocketAddr>) -> anyhow::Result<()> {
-        dead.extend(self.reset.take().iter().flat_map(Round::dead).copied());
+        let earlier = self.reset.take();
+        dead.extend(earlier.iter().flat_map(Round::dead).copied());
         let mut open = 0;
         for (id, address) in &self.owners {
             if dead.contains(address) {
                 open += self.tables.counters(*id)?.open;
             }
         }
-        self.reset = Some(Round::new(dead, open, self.reset_window));
+        let round = Round::new(dead, open, self.reset_window);
+        self.reset = Some(match earlier {
+            Some(earlier) => round.instead_of(earlier),
+            None => round,
+        });
         Ok(())
     }
 

@@ -59,6 +59,11 @@ impl Round {
         }
     }
 
+    /// What that one came to is part of this one's sum.
+    pub fn instead_of(self, earlier: Self) -> Self {
+        Self { sum: earlier.sum, ..self }
+    }
+
     pub fn dead(&self) -> &BTreeSet<SocketAddr> {
         &self.dead
     }

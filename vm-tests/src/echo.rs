@@ -9,6 +9,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
@@ -28,9 +29,10 @@ impl Echo {
         inside: &Inside,
         address: SocketAddr,
         counters: Arc<Counters>,
+        reading: watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
         let listener = service::listen(inside, address).await?;
-        Ok(Self(inside.spawn(accept(listener, counters))))
+        Ok(Self(inside.spawn(accept(listener, counters, reading))))
     }
 }
 
@@ -40,21 +42,23 @@ impl Drop for Echo {
     }
 }
 
-async fn accept(listener: TcpListener, counters: Arc<Counters>) {
+async fn accept(listener: TcpListener, counters: Arc<Counters>, reading: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(serve(stream, counters.clone()))),
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream, counters.clone(), reading.clone()));
+                }
                 Err(error) => tracing::warn!("accepting: {error}"),
             },
         }
     }
 }
 
-async fn serve(stream: TcpStream, counters: Arc<Counters>) {
-    if let Err(error) = send_back(stream, &counters).await
+async fn serve(stream: TcpStream, counters: Arc<Counters>, reading: watch::Receiver<bool>) {
+    if let Err(error) = send_back(stream, &counters, reading).await
         && error.kind() == io::ErrorKind::ConnectionReset
     {
         counters.resets.fetch_add(1, Relaxed);
@@ -62,10 +66,15 @@ async fn serve(stream: TcpStream, counters: Arc<Counters>) {
 }
 
 /// Until the end of input, and then ends its own output.
-async fn send_back(mut stream: TcpStream, counters: &Counters) -> io::Result<()> {
+async fn send_back(
+    mut stream: TcpStream,
+    counters: &Counters,
+    mut reading: watch::Receiver<bool>,
+) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     let mut first = true;
     loop {
+        reading.wait_for(|on| *on).await.map_err(io::Error::other)?;
         let count = stream.read(&mut buffer).await?;
         if count == 0 {
             return stream.shutdown().await;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
 use crate::{
     apiserver::ApiServer,
@@ -33,6 +34,7 @@ pub struct Eni {
     host: String,
     place: Place,
     counters: Arc<Counters>,
+    reading: watch::Sender<bool>,
     /// One for each address.
     servers: Vec<Server>,
 }
@@ -93,12 +95,15 @@ impl Eni {
         let place = network.eni(&host, address).await?;
         let addresses = addresses(address, plan);
         let counters = Arc::new(Counters::default());
+        let reading = watch::Sender::new(true);
         let mut servers = Vec::new();
         for address in &addresses {
             let (tls, counters) = (tls.clone(), counters.clone());
-            servers.push(Server::start(place.inside(), *address, service, tls, counters).await?);
+            let may_read = reading.subscribe();
+            let server = Server::start(place.inside(), *address, service, tls, counters, may_read);
+            servers.push(server.await?);
         }
-        Ok(Self { subnet, addresses, host, place, counters, servers })
+        Ok(Self { subnet, addresses, host, place, counters, reading, servers })
     }
 
     pub fn subnet(&self) -> Subnet {
@@ -128,6 +133,11 @@ impl Eni {
     /// Connections that the other side reset, where the service is `Echo`.
     pub fn resets(&self) -> u64 {
         self.counters.resets.load(Relaxed)
+    }
+
+    /// Whether its servers read what has come, where the service is `Echo`.
+    pub fn read(&self, on: bool) {
+        self.reading.send_replace(on);
     }
 
     /// From here on packets to it are lost without a word.
@@ -181,12 +191,13 @@ impl Server {
         service: Service,
         tls: Arc<ServerConfig>,
         counters: Arc<Counters>,
+        reading: watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
         match service {
             Service::ApiServer => {
                 ApiServer::start(inside, address, tls, counters).await.map(Self::Api)
             }
-            Service::Echo => Echo::start(inside, address, counters).await.map(Self::Echo),
+            Service::Echo => Echo::start(inside, address, counters, reading).await.map(Self::Echo),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::{
     os::fd::{AsFd as _, OwnedFd},
     sync::LazyLock,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -16,6 +17,7 @@ use tokio::{
     },
     sync::watch,
     task::JoinHandle,
+    time::timeout,
 };
 
 use crate::place::Inside;
@@ -23,11 +25,16 @@ use crate::place::Inside;
 const CHUNK: usize = 64 * 1024;
 /// A prime: no packet, buffer or page is a whole part of the pattern.
 const PATTERN: usize = 999_983;
+/// A sender that gets nothing away for so long is stalled. One that was only slow is taken for
+/// stalled with less under way than it could have.
+const STALL: Duration = Duration::from_millis(500);
 
 /// Ends in the middle of it when it is dropped.
 pub struct Transfer {
     socket: OwnedFd,
+    sent: watch::Receiver<u64>,
     checked: watch::Receiver<u64>,
+    reading: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     task: JoinHandle<anyhow::Result<u64>>,
 }
@@ -37,13 +44,17 @@ impl Transfer {
         let socket = stream.as_fd().try_clone_to_owned()?;
         let (reader, writer) = stream.into_split();
         let (stop, stopped) = watch::channel(false);
-        let (count, checked) = watch::channel(0);
+        let (reading, may_read) = watch::channel(true);
+        let (count_sent, sent) = watch::channel(0);
+        let (count_checked, checked) = watch::channel(0);
         let task = inside.spawn(async move {
-            let (sent, received) = tokio::try_join!(send(writer, stopped), check(reader, count))?;
+            let sending = send(writer, stopped, count_sent);
+            let (sent, received) =
+                tokio::try_join!(sending, check(reader, may_read, count_checked))?;
             ensure!(sent == received, "{sent} bytes were sent and {received} came back");
             Ok(received)
         });
-        Ok(Self { socket, checked, stop, task })
+        Ok(Self { socket, sent, checked, reading, stop, task })
     }
 
     /// Waits until so many more bytes have come back.
@@ -54,6 +65,19 @@ impl Transfer {
         }
         let bytes = (&mut self.task).await?.context("the transfer broke off")?;
         bail!("the transfer ended after {bytes} bytes")
+    }
+
+    /// Reads no more, or again; what it sends goes on for as long as anybody takes it.
+    pub fn read(&self, on: bool) {
+        self.reading.send_replace(on);
+    }
+
+    /// Waits until nothing can be sent any more; how many bytes are under way then.
+    pub async fn stalled(&mut self) -> anyhow::Result<u64> {
+        while let Ok(changed) = timeout(STALL, self.sent.changed()).await {
+            changed.context("the transfer ended")?;
+        }
+        Ok(*self.sent.borrow() - *self.checked.borrow())
     }
 
     /// Payload of the largest segment that it sends now.
@@ -74,21 +98,31 @@ impl Drop for Transfer {
     }
 }
 
-async fn send(mut writer: OwnedWriteHalf, stopped: watch::Receiver<bool>) -> anyhow::Result<u64> {
+async fn send(
+    mut writer: OwnedWriteHalf,
+    stopped: watch::Receiver<bool>,
+    count: watch::Sender<u64>,
+) -> anyhow::Result<u64> {
     let mut sent = 0;
     while !*stopped.borrow() {
         let part = expected(sent, CHUNK);
         writer.write_all(part).await.with_context(|| format!("sending after {sent} bytes"))?;
         sent += part.len() as u64;
+        count.send_replace(sent);
     }
     writer.shutdown().await?;
     Ok(sent)
 }
 
-async fn check(mut reader: OwnedReadHalf, count: watch::Sender<u64>) -> anyhow::Result<u64> {
+async fn check(
+    mut reader: OwnedReadHalf,
+    mut may_read: watch::Receiver<bool>,
+    count: watch::Sender<u64>,
+) -> anyhow::Result<u64> {
     let mut buffer = vec![0; CHUNK];
     let mut checked = 0;
     loop {
+        may_read.wait_for(|on| *on).await?;
         let limit = expected(checked, CHUNK).len();
         let read = reader.read(&mut buffer[..limit]).await;
         let read = read.with_context(|| format!("reading after {checked} bytes"))?;

@@ -16,4 +16,5 @@ mod relay;
 mod requests;
 mod rotation;
 mod silent_eni;
+mod stalled_reader;
 mod unprivileged;

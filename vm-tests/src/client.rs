@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use rustls::ClientConfig;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{place::Inside, plan::ENDPOINT, routes, transfer::Transfer};
+use crate::{held::Held, place::Inside, plan::ENDPOINT, routes, transfer::Transfer};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const REQUEST: Duration = Duration::from_secs(20);
@@ -70,6 +70,27 @@ impl Client {
         let connected = async move { Ok(timeout(CONNECT, TcpStream::connect(proxy)).await) };
         let stream = self.inside.run(connected).await?;
         Ok(stream.with_context(|| format!("no answer from {proxy}"))??)
+    }
+
+    /// A bare TCP connection that has brought back its first echo.
+    pub async fn hold(&self) -> anyhow::Result<Held> {
+        Held::start(self.connect().await?).await
+    }
+
+    /// One connection after the other, each of which brings back an echo and is ended by the client.
+    pub async fn short_connections(&self, count: u32) -> anyhow::Result<()> {
+        let proxy = self.proxy;
+        // All of it inside: a thread that waits for another is slow twenty thousand times.
+        let all = async move {
+            for number in 0..count {
+                let short =
+                    async { Held::start(TcpStream::connect(proxy).await?).await?.end().await };
+                let ended = timeout(CONNECT, short).await;
+                ended.with_context(|| format!("connection {number}: not within {CONNECT:?}"))??;
+            }
+            Ok(())
+        };
+        self.inside.run(all).await
     }
 
     /// A bare TCP connection that is kept busy, to an echo server.

@@ -12,6 +12,7 @@ use crate::{
     client::Client,
     control_plane::ControlPlane,
     eni::{Eni, Subnet},
+    held::Held,
     kubectl,
     launch::{self, Datapath, Launch},
     load::{Load, Mix},
@@ -115,6 +116,16 @@ impl Lab {
     /// Takes away the agent's pin of this name, and with it what only the pin holds.
     pub fn unpin(&self, pin: &str) -> anyhow::Result<()> {
         self.state.unpin(pin)
+    }
+
+    /// A connection that is held open, to echo servers, and the ENI that it came to: nothing else
+    /// may connect meanwhile.
+    pub async fn hold(&self, client: &Client) -> anyhow::Result<(SocketAddr, Held)> {
+        let before: Vec<_> = self.enis().iter().map(Eni::connections).collect();
+        let held = client.hold().await?;
+        let mut served = self.enis().iter().zip(before).filter(|(eni, n)| eni.connections() > *n);
+        let (eni, _) = served.next().context("no ENI has seen the connection")?;
+        Ok((eni.address(), held))
     }
 
     pub fn load(&self, mix: Mix) -> anyhow::Result<Load> {

@@ -54,7 +54,15 @@ impl Network {
     }
 
     pub(crate) async fn client(&self) -> anyhow::Result<Place> {
-        self.join("client", plan::CLIENT, self.wires.client).await
+        let place = self.join("client", plan::CLIENT, self.wires.client).await?;
+        if !self.is_loopback() {
+            // Ports of ended connections rest for a minute. Linux takes even ones first, and looks
+            // at all of them for each connection once they are used up: with its own range that
+            // would be after 14,000.
+            let ports = async { sysctl("net/ipv4/ip_local_port_range", "1024 65535") };
+            place.inside().run(ports).await?;
+        }
+        Ok(place)
     }
 
     pub(crate) async fn proxy(&mut self) -> anyhow::Result<Place> {

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use proxy_user::status::Status;
 use vm_tests::{Client, Mix, Reply, Service};
 
-use crate::setting::{lab, live};
+use crate::setting::{lab, live, opened};
 
 /// The agent reads the kernel's counters every 2 s.
 const SAMPLED: Duration = Duration::from_secs(5);
@@ -88,8 +87,4 @@ async fn request(client: &Client) -> Reply {
 
 fn same_connection(one: &Reply, other: &Reply) {
     assert_eq!((&one.eni, one.connection), (&other.eni, other.connection));
-}
-
-fn opened(status: &Status) -> u64 {
-    status.backends.iter().map(|backend| backend.opened).sum()
 }

@@ -9,6 +9,7 @@ mod families;
 mod flow_log;
 mod hook_changes;
 mod hooks;
+mod idle_clients;
 mod kubectl;
 mod no_live_backend;
 mod path_mtu;

@@ -149,3 +149,13 @@ pub async fn within<T>(what: &str, deadline: Duration, future: impl Future<Outpu
 pub fn live(status: &Status) -> usize {
     status.backends.iter().filter(|backend| backend.state == BackendState::Live).count()
 }
+
+/// Connections that the packet path has opened, to all backends.
+pub fn opened(status: &Status) -> u64 {
+    status.backends.iter().map(|backend| backend.opened).sum()
+}
+
+/// Packets that the packet path left to the host's stack, or dropped, for this reason.
+pub fn not_forwarded(status: &Status, reason: &str) -> u64 {
+    status.reasons.get(reason).copied().unwrap_or_default()
+}

@@ -12,6 +12,7 @@ use crate::{
     client::Client,
     control_plane::ControlPlane,
     eni::{Eni, Subnet},
+    flood,
     held::Held,
     kubectl,
     launch::{self, Datapath, Launch},
@@ -116,6 +117,13 @@ impl Lab {
     /// Takes away the agent's pin of this name, and with it what only the pin holds.
     pub fn unpin(&self, pin: &str) -> anyhow::Result<()> {
         self.state.unpin(pin)
+    }
+
+    /// So many SYNs from as many addresses and ports that nobody has: no answer is answered. Returns
+    /// when the last is sent.
+    pub async fn syn_flood(&self, count: u32) -> anyhow::Result<()> {
+        self.plane.network.lose_at_client(flood::SOURCES).await?;
+        flood::send(self.client.inside(), self.client.proxy(), count).await
     }
 
     /// A connection that is held open, to echo servers, and the ENI that it came to: nothing else

@@ -17,6 +17,7 @@ mod control_plane;
 mod counts;
 mod echo;
 mod eni;
+mod flood;
 mod held;
 mod kubectl;
 mod lab;

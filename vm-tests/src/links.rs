@@ -130,12 +130,23 @@ impl Links {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
+        self.via(name, (everything, 0), gateway).await
+    }
+
+    /// A network, given by an address and the length of its prefix, is behind this gateway.
+    pub(crate) async fn via(
+        &self,
+        name: &str,
+        (network, prefix): (IpAddr, u8),
+        gateway: IpAddr,
+    ) -> anyhow::Result<()> {
         let route = RouteMessageBuilder::<IpAddr>::new()
-            .destination_prefix(everything, 0)?
+            .destination_prefix(network, prefix)?
             .gateway(gateway)?
             .output_interface(index(name)?)
             .build();
-        self.0.route().add(route).execute().await.with_context(|| format!("default via {gateway}"))
+        let added = self.0.route().add(route).execute().await;
+        added.with_context(|| format!("route to {network}/{prefix} via {gateway}"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lab's network: a router with one link to each host, or nothing but loopback.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Context as _;
 use aya::Ebpf;
@@ -72,6 +72,14 @@ impl Network {
             self.poller = Some(self.router().run(poll).await?);
         }
         Ok(place)
+    }
+
+    /// Packets to this network get to the client, which drops them: nobody has these addresses.
+    pub(crate) async fn lose_at_client(&self, network: (IpAddr, u8)) -> anyhow::Result<()> {
+        let to_client = router_link("client");
+        let route =
+            async move { Links::open()?.via(&to_client, network, plan::CLIENT.into()).await };
+        self.router().run(route).await
     }
 
     pub(crate) async fn eni(&self, host: &str, address: Ipv4Addr) -> anyhow::Result<Place> {

@@ -18,4 +18,5 @@ mod requests;
 mod rotation;
 mod silent_eni;
 mod stalled_reader;
+mod syn_flood;
 mod unprivileged;

@@ -111,7 +111,6 @@ fn claim<E: Environment>(
     to_client: &Flow,
     environment: &E,
 ) -> Result<Port, Reason> {
-    let start = environment.random() >> 1;
     let mut key = FlowKey {
         remote: backend.address,
         remote_port: backend.port,
@@ -121,7 +120,7 @@ fn claim<E: Environment>(
     };
     for attempt in 0..FREE_TRIES {
         if attempt > 0 || !config.sources.contains(segment.key.remote_port) {
-            key.local_port = nth(config, start, attempt)?;
+            key.local_port = any(config, environment)?;
         }
         match environment.insert(&key, to_client) {
             Ok(()) => return Ok(key.local_port),
@@ -129,8 +128,8 @@ fn claim<E: Environment>(
             Err(InsertError::Taken) => {}
         }
     }
-    for attempt in 0..FINISHED_TRIES {
-        key.local_port = nth(config, start, attempt)?;
+    for _ in 0..FINISHED_TRIES {
+        key.local_port = any(config, environment)?;
         if make_way(&key, environment) && environment.insert(&key, to_client).is_ok() {
             return Ok(key.local_port);
         }
@@ -138,9 +137,10 @@ fn claim<E: Environment>(
     Err(Reason::PortsExhausted)
 }
 
+/// Not the neighbour of the last try: where clients' ports are kept, neighbours are taken together.
 #[inline(always)]
-fn nth(config: &Config, start: u32, attempt: u32) -> Result<Port, Reason> {
-    config.sources.nth(start.wrapping_add(attempt)).ok_or(Reason::PortsExhausted)
+fn any<E: Environment>(config: &Config, environment: &E) -> Result<Port, Reason> {
+    config.sources.nth(environment.random()).ok_or(Reason::PortsExhausted)
 }
 
 /// Clears a finished connection off a port, once its last packets are no longer under way.

@@ -10,6 +10,7 @@ use std::{collections::HashSet, net::IpAddr, vec};
 use proxy_common::{
     addr::Family,
     backend::{BackendId, BackendSet},
+    config::PortRange,
     flow::Half,
     reason::Reason,
 };
@@ -303,4 +304,18 @@ fn the_account_of_a_flow_is_kept() {
     assert_eq!((flow.packets, flow.bytes), (3, 40 + 40 + 1_040), "{flow:?}");
     assert_eq!(flow.acked, 0xdead_beef);
     assert_eq!(environment.packets.borrow()[&(BackendId(1), 0)], 3);
+}
+
+#[test]
+fn a_free_port_is_found_beside_a_block_of_taken_ones() {
+    let mut environment = FakeEnvironment::with_enis(1);
+    environment.capacity = 2_000;
+    environment.config.as_mut().unwrap().sources = PortRange { first: 1_024, len: 800 };
+    // Clients' own ports are kept: half of the range is one block.
+    for port in 1_024..1_024 + 400 {
+        passes(&environment, &from_client(port, SYN));
+    }
+    for port in 40_000..40_050 {
+        passes(&environment, &from_client(port, SYN));
+    }
 }

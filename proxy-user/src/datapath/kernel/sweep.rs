@@ -62,7 +62,7 @@ impl Sweep {
 
     fn over(&self, table: &FlowTable, key: &FlowKey, flow: &Flow, now: Stamp) -> Option<Silent> {
         // Most entries are too young for any limit, which spares the look at their twins.
-        if silence(flow, now) <= self.timeouts.shortest() {
+        if flow.half != Half::Opening && silence(flow, now) <= self.timeouts.shortest() {
             return None;
         }
         let twin = table.get(&flow.twin(key.local), 0).ok();
@@ -91,13 +91,20 @@ impl Silent {
     }
 }
 
-/// How far a connection had come of which both directions have been silent for longer than that
-/// allows; `None` while it may go on. An entry without a twin belongs to no connection.
+/// How far a connection had come of which both directions have been silent, or which has been
+/// opening, for longer than that allows; `None` while it may go on. An entry without a twin belongs to no connection.
 fn over(flow: &Flow, twin: Option<&Flow>, now: Stamp, timeouts: FlowTimeouts) -> Option<Life> {
     let life = Life::of(flow.half, twin.map_or(Half::Reset, |twin| twin.half));
     let limit = timeouts.of(life);
-    let silent = |flow: &Flow| silence(flow, now) > limit;
+    // A handshake has so long in all: each SYN or answer that is repeated would prolong it.
+    let is_opening = life == Life::Opening;
+    let idle = |flow: &Flow| if is_opening { age(flow, now) } else { silence(flow, now) };
+    let silent = |flow: &Flow| idle(flow) > limit;
     (silent(flow) && twin.is_none_or(silent)).then_some(life)
+}
+
+fn age(flow: &Flow, now: Stamp) -> Duration {
+    now.since(flow.opened).into()
 }
 
 fn silence(flow: &Flow, now: Stamp) -> Duration {
@@ -141,7 +148,7 @@ mod tests {
             half,
             packets: 0,
             acked: 0,
-            opened: at(0),
+            opened: at(seen),
             seen: at(seen),
         }
     }
@@ -167,6 +174,15 @@ mod tests {
         let (silent, lively) = (flow(Half::Open, 0), flow(Half::Open, 6_000));
         assert_eq!(judge(&silent, Some(&lively), at(6_200)), None);
         assert_eq!(judge(&silent, Some(&silent), at(6_200)), Some(Life::Open));
+    }
+
+    #[test]
+    fn a_handshake_is_not_prolonged_by_what_is_repeated() {
+        let since_0 = |half, seen| Flow { opened: at(0), ..flow(half, seen) };
+        let (syn, answer) = (since_0(Half::Opening, 9), since_0(Half::Open, 11));
+        assert_eq!(judge(&syn, Some(&answer), at(9)), None);
+        assert_eq!(judge(&syn, Some(&answer), at(11)), Some(Life::Opening));
+        assert_eq!(judge(&answer, Some(&syn), at(11)), Some(Life::Opening));
     }
 
     #[test]

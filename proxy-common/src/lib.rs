@@ -12,6 +12,7 @@ pub mod counter;
 pub mod event;
 pub mod flow;
 pub mod reason;
+pub mod reserved;
 pub mod stamp;
 
 /// Version of all map layouts together. Pinned maps of another version are never touched.

@@ -19,6 +19,7 @@ use proxy_common::{
     event::{Change, FlowEvent, Halves},
     flow::{Direction, Flow, FlowKey},
     reason::{MAX_REASONS, Reason},
+    reserved::PortBits,
     stamp::Stamp,
 };
 use proxy_ebpf::environment::{Environment, InsertError};
@@ -57,6 +58,9 @@ static REASONS: PerCpuArray<u64, { MAX_REASONS as usize }> = PerCpuArray::new();
 static EVENTS: RingBuf<FlowEvent, EVENT_BYTES> = RingBuf::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<u64, { MAX_COUNTERS as usize }> = PerCpuArray::new();
+/// The agent's alone; here so that it is made and pinned with the others.
+#[btf_map]
+static RESERVED: Array<PortBits, 1> = Array::new();
 
 /// The kernel's tables, clock and chance.
 pub struct Maps;

@@ -5,6 +5,7 @@ mod endpoint;
 mod invalid;
 mod period;
 mod settings;
+mod source_ports;
 mod timeouts;
 mod values;
 
@@ -23,6 +24,7 @@ pub use endpoint::{Endpoint, HostName};
 pub use invalid::Invalid;
 pub use period::{Patience, Period};
 pub use settings::Settings;
+pub use source_ports::SourcePorts;
 pub use timeouts::FlowTimeouts;
 pub use values::{
     BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName, LogFilter,
@@ -57,6 +59,7 @@ pub struct PacketConfig {
     pub interface: Option<InterfaceName>,
     /// Connections that the flow table has room for.
     pub connections: u32,
+    pub source_ports: SourcePorts,
     pub timeouts: FlowTimeouts,
     /// Over how long the connections of a dead backend are reset.
     pub reset_window: Duration,
@@ -161,6 +164,7 @@ fn packet(settings: Settings) -> Result<PacketConfig, Refusal> {
         hook: settings.hook.unwrap_or(HookChoice::Auto),
         interface: settings.interface,
         connections: settings.table_size.unwrap_or(values::TableSize::DEFAULT).get(),
+        source_ports: settings.source_ports.unwrap_or_default(),
         pin_dir: pin_dir.unwrap_or_else(|| DEFAULT_PIN_DIR.into()),
         timeouts,
         reset_window: settings.reset_window.unwrap_or(Patience::seconds(2)).get(),

@@ -94,6 +94,7 @@ pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
         hook: hook(config.packet.hook),
         pin_dir: config.packet.pin_dir.clone(),
         connections: config.packet.connections,
+        source_ports: config.packet.source_ports,
         timeouts: config.packet.timeouts,
         reset_window: config.packet.reset_window,
         events: config.log.flows,

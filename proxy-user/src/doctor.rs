@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::{
     admin::Admin,
     client,
-    config::{Config, DatapathChoice},
+    config::{Config, DatapathChoice, SourcePorts},
     datapath::{
         interface,
-        kernel::{BPFFS, is_on_bpffs},
+        kernel::{self, BPFFS, is_on_bpffs},
         listener::Bound,
         plan,
     },
@@ -87,12 +87,20 @@ fn datapath(config: &Config) -> Vec<Finding> {
             let message = format!("packet, on {}", attachment.interface);
             return vec![
                 finding("datapath", Level::Ok, message),
+                source_ports(config.packet.source_ports, unfit),
                 pins(&config.packet.pin_dir, unfit),
             ];
         }
         (_, Err(refusal)) => refusal,
     };
     vec![finding("datapath", unfit, packet)]
+}
+
+fn source_ports(wanted: SourcePorts, unfit: Level) -> Finding {
+    match kernel::source_ports(wanted) {
+        Ok(sources) => finding("source-ports", Level::Ok, sources),
+        Err(error) => finding("source-ports", unfit, format!("{error:#}")),
+    }
 }
 
 /// `run` makes the folder, and mounts the file system where it is expected.

@@ -5,6 +5,7 @@
 
 mod detach {
     pub mod netns;
+    mod ports;
 }
 #[path = "netns/links.rs"]
 mod links;

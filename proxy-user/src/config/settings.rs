@@ -14,6 +14,7 @@ use super::{
     endpoint::Endpoint,
     invalid::Invalid,
     period::{Patience, Period},
+    source_ports::SourcePorts,
     values::{
         BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName,
         LogFilter, LogFormat, PinDir, Probes, ResolverAddress, TableSize,
@@ -101,6 +102,14 @@ pub struct Settings {
     #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub table_size: Option<TableSize>,
+
+    /// Source ports of connections to backends: FIRST-LAST, or auto for those that the kernel gives
+    /// to no socket; reserved while the packet path is attached where the two overlap
+    /// [default: auto]
+    #[arg(long, env = "ENIGATE_SOURCE_PORTS", value_name = "auto|FIRST-LAST")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub source_ports: Option<SourcePorts>,
 
     /// Silence after which a connection that has not opened leaves the flow table [default: 10s]
     #[arg(long, env = "ENIGATE_TIMEOUT_SYN", value_name = "DURATION")]
@@ -190,6 +199,7 @@ impl Settings {
             rise: self.rise.or(lower.rise),
             connect_timeout: self.connect_timeout.or(lower.connect_timeout),
             table_size: self.table_size.or(lower.table_size),
+            source_ports: self.source_ports.or(lower.source_ports),
             timeout_syn: self.timeout_syn.or(lower.timeout_syn),
             timeout_idle: self.timeout_idle.or(lower.timeout_idle),
             timeout_closing: self.timeout_closing.or(lower.timeout_closing),

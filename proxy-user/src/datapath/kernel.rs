@@ -8,6 +8,7 @@ mod detach;
 mod host;
 mod load;
 mod pins;
+mod ports;
 pub mod reset;
 pub mod scan;
 pub mod sweep;
@@ -30,10 +31,12 @@ use proxy_common::{
     event::FlowEvent,
     reason::Reason,
 };
+use tracing::warn;
 
 use self::{
     attach::Attached,
     pins::Pins,
+    ports::Reserved,
     reset::{Resets, Round},
     sweep::{Step, Sweep},
     tables::{Setting, Tables},
@@ -42,9 +45,10 @@ pub use self::{
     detach::detach,
     load::object,
     pins::{BPFFS, is_on_bpffs},
+    ports::{Sources, choose as source_ports},
     sweep::now,
 };
-use crate::config::FlowTimeouts;
+use crate::config::{FlowTimeouts, SourcePorts};
 
 /// Where and how the packet path sits.
 #[derive(Clone, Debug)]
@@ -56,6 +60,7 @@ pub struct Attachment {
     pub pin_dir: PathBuf,
     /// Connections that the flow table has room for.
     pub connections: u32,
+    pub source_ports: SourcePorts,
     pub timeouts: FlowTimeouts,
     /// Over how long the connections of a dead backend are reset.
     pub reset_window: Duration,
@@ -108,27 +113,37 @@ impl Kernel {
     /// Loads, takes over what an earlier agent pinned, attaches. On error nothing stays attached
     /// that was not attached before.
     pub fn attach(attachment: &Attachment) -> anyhow::Result<Self> {
+        let is_first = !attachment.pin_dir.exists();
+        Self::take_over(attachment).inspect_err(|_| {
+            if is_first && let Err(error) = detach::clear(&attachment.pin_dir) {
+                warn!("what the attempt has left: {error:#}");
+            }
+        })
+    }
+
+    fn take_over(attachment: &Attachment) -> anyhow::Result<Self> {
         let interface = host::Interface::find(&attachment.interface, attachment.listen)?;
+        let sources = source_ports(attachment.source_ports)?;
         let pins = Pins::prepare(&attachment.pin_dir)?;
         let mut ebpf = load::load(&pins, attachment)?;
         let mut tables = Tables::take(&mut ebpf)?;
-        if let Some(earlier) = tables.interface()?.filter(|index| *index != interface.index) {
-            attach::leave(&pins, earlier);
-        }
-        let locals = tables.configure(
-            &interface,
-            &Setting {
-                listen: attachment.listen.port(),
-                sources: host::source_ports()?,
-                mss_clamp: 0,
-                events: attachment.events,
-            },
-        )?;
-        let owners = tables.inherited()?.into_iter().collect();
-        let attached = attach::attach(&mut ebpf, &pins, &interface.name, attachment.hook)?;
+        let mut reserved = Reserved::take(&mut ebpf)?;
         if attachment.log {
             load::forward_logs(&mut ebpf).context("cannot read the program's log")?;
         }
+        if let Some(earlier) = tables.interface()?.filter(|index| *index != interface.index) {
+            attach::leave(&pins, earlier);
+        }
+        let owners = tables.inherited()?.into_iter().collect();
+        let setting = Setting {
+            listen: attachment.listen.port(),
+            sources: sources.range,
+            mss_clamp: 0,
+            events: attachment.events,
+        };
+        let attach = || attach::attach(&mut ebpf, &pins, &interface.name, attachment.hook);
+        let attach = || tables.configured_while(&interface, &setting, attach);
+        let (locals, attached) = reserved.reserved_while(&sources, attach)?;
         let sweep = Sweep::new(attachment.timeouts);
         let reset_window = attachment.reset_window;
         Ok(Self { tables, attached, sweep, reset: None, reset_window, owners, locals })

@@ -1,10 +1,10 @@
 //! A place for a test that attaches: a network namespace and a folder for pins of its own.
 
-use std::{path::PathBuf, process, thread, time::Duration};
+use std::{cell::Cell, path::PathBuf, process, thread, time::Duration};
 
 use proxy_common::config::Events;
 use proxy_user::{
-    config::FlowTimeouts,
+    config::{FlowTimeouts, SourcePorts},
     datapath::kernel::{Attachment, Hook, Kernel, detach},
 };
 
@@ -13,6 +13,7 @@ use crate::links;
 /// Gone with its thread.
 pub struct Place {
     pub pin_dir: PathBuf,
+    pub source_ports: Cell<SourcePorts>,
 }
 
 /// Runs a test on a thread whose namespace nobody else is in.
@@ -20,7 +21,7 @@ pub fn inside(name: &str, test: fn(&Place)) {
     let pin_dir = PathBuf::from(format!("/sys/fs/bpf/enigate-test-{name}-{}", process::id()));
     let run = move || {
         links::enter();
-        test(&Place { pin_dir });
+        test(&Place { pin_dir, source_ports: Cell::default() });
     };
     if let Err(panic) = thread::spawn(run).join() {
         std::panic::resume_unwind(panic);
@@ -35,6 +36,7 @@ impl Place {
             hook,
             pin_dir: self.pin_dir.clone(),
             connections: 64,
+            source_ports: self.source_ports.get(),
             timeouts: FlowTimeouts::default(),
             reset_window: Duration::from_millis(100),
             events: Events::None,

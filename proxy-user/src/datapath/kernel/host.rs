@@ -1,20 +1,12 @@
-//! What the program must know of the host: the interface, its addresses, and which source ports
-//! the host's own sockets never use.
+//! What the program must know of the host: the interface and its addresses.
 
-use std::{
-    fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    ops::RangeInclusive,
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::{Context as _, ensure};
+use nix::{
+    ifaddrs::getifaddrs,
+    net::if_::{if_indextoname, if_nametoindex},
 };
-
-use anyhow::{Context as _, bail, ensure};
-use nix::{ifaddrs::getifaddrs, net::if_::if_nametoindex};
-use proxy_common::config::PortRange;
-
-const EPHEMERAL: &str = "/proc/sys/net/ipv4/ip_local_port_range";
-const FIRST_UNPRIVILEGED: u16 = 1024;
-/// Fewer source ports than this serve nobody: each carries one connection to a backend.
-const FEWEST_PORTS: u16 = 4_096;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -40,6 +32,12 @@ impl Interface {
     }
 }
 
+/// `None` if it is gone. That is where nix's `if_indextoname` gives an empty name.
+pub fn name_of(ifindex: u32) -> Option<String> {
+    let name = if_indextoname(ifindex).ok()?.into_string().ok()?;
+    (!name.is_empty()).then_some(name)
+}
+
 /// Link-local addresses are not reached through a load balancer.
 fn serves(listen: IpAddr, address: IpAddr) -> bool {
     let is_link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
@@ -62,65 +60,22 @@ fn addresses(name: &str) -> anyhow::Result<Vec<IpAddr>> {
         .collect())
 }
 
-/// Source ports towards the backends, from outside the range that the kernel gives to sockets.
-pub fn source_ports() -> anyhow::Result<PortRange> {
-    let text = fs::read_to_string(EPHEMERAL).with_context(|| format!("cannot read {EPHEMERAL}"))?;
-    let mut bounds = text.split_whitespace().map(str::parse::<u16>);
-    let (Some(Ok(low)), Some(Ok(high))) = (bounds.next(), bounds.next()) else {
-        bail!("{EPHEMERAL}: {text:?} is not two ports");
-    };
-    outside(low..=high).with_context(|| {
-        format!(
-            "net.ipv4.ip_local_port_range: {low} {high} leaves no {FEWEST_PORTS} ports in a row \
-             above {FIRST_UNPRIVILEGED} for connections to backends; narrow it, \
-             for example to 32768 60999"
-        )
-    })
-}
-
-/// The larger of the two ranges that are left over, if it is large enough.
-fn outside(ephemeral: RangeInclusive<u16>) -> Option<PortRange> {
-    let below = PortRange {
-        first: FIRST_UNPRIVILEGED,
-        len: ephemeral.start().saturating_sub(FIRST_UNPRIVILEGED),
-    };
-    let above =
-        PortRange { first: ephemeral.end().saturating_add(1), len: u16::MAX - ephemeral.end() };
-    let larger = if below.len >= above.len { below } else { above };
-    (larger.len >= FEWEST_PORTS).then_some(larger)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-    use proxy_common::addr::Port;
-
-    #[test]
-    fn the_kernels_default_leaves_the_ports_below_it() {
-        assert_eq!(outside(32_768..=60_999), Some(PortRange { first: 1024, len: 31_744 }));
-        assert_eq!(outside(1_024..=40_000), Some(PortRange { first: 40_001, len: 25_535 }));
-        assert_eq!(outside(1_024..=65_535), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_port_that_the_kernel_gives_to_sockets_is_taken(one: u16, other: u16, n: u32) {
-            let (low, high) = (one.min(other), one.max(other));
-            if let Some(range) = outside(low..=high) {
-                let port = range.nth(n).unwrap();
-                prop_assert!(port.get() >= FIRST_UNPRIVILEGED);
-                prop_assert!(!(low..=high).contains(&port.get()));
-                prop_assert!(!range.contains(Port::new(low)));
-            }
-        }
-    }
 
     #[test]
     fn an_unknown_interface_is_named() {
         let listen = "0.0.0.0:443".parse().unwrap();
         let error = Interface::find("no-such-if0", listen).unwrap_err();
         assert!(format!("{error:#}").contains("no-such-if0"), "{error:#}");
+    }
+
+    #[test]
+    fn an_interface_that_is_gone_has_no_name() {
+        assert_eq!(name_of(1).as_deref(), Some("lo"));
+        assert_eq!(name_of(0), None);
+        assert_eq!(name_of(u32::MAX >> 1), None);
     }
 
     #[test]

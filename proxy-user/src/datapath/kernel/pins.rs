@@ -62,14 +62,15 @@ impl Layout {
         &self.folder
     }
 
-    /// The interface that the program was last configured for; `None` if that cannot be read.
+    /// The interface that the program was last configured for; `None` if it never was, or if that
+    /// cannot be read.
     pub fn interface(&self) -> Option<u32> {
         if self.number != LAYOUT {
             return None;
         }
         let map = MapData::from_pin(self.folder.join("CONFIG")).ok()?;
         let config: Array<_, Config> = Map::Array(map).try_into().ok()?;
-        config.get(&0, 0).ok().map(|config| config.ifindex)
+        config.get(&0, 0).ok().map(|config| config.ifindex).filter(|index| *index != 0)
     }
 
     pub fn links(&self) -> anyhow::Result<Vec<PathBuf>> {

@@ -84,8 +84,27 @@ impl Tables {
         Ok((index != 0).then_some(index))
     }
 
+    /// Configures the program, then attaches it. An earlier agent's program sees that at once, so
+    /// that the earlier configuration comes back when `attach` fails. Returns the addresses too,
+    /// each in its place.
+    pub fn configured_while<T>(
+        &mut self,
+        interface: &Interface,
+        setting: &Setting,
+        attach: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<([Addr; MAX_LOCALS], T)> {
+        let earlier = self.config.get(&0, 0)?;
+        let locals = self.configure(interface, setting)?;
+        let attached = attach().inspect_err(|_| {
+            if let Err(error) = self.config.set(0, earlier, 0) {
+                warn!("the earlier configuration cannot be restored: {error}");
+            }
+        })?;
+        Ok((locals, attached))
+    }
+
     /// Addresses that flows may be keyed by keep their places. Returns each in its place.
-    pub fn configure(
+    fn configure(
         &mut self,
         interface: &Interface,
         setting: &Setting,

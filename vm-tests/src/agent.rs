@@ -2,7 +2,7 @@
 
 use std::{process::Stdio, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -64,6 +64,21 @@ impl Agent {
     /// SIGKILL: it has no say in it.
     pub async fn kill(&mut self) -> anyhow::Result<Exit> {
         self.end(Signal::SIGKILL).await
+    }
+
+    /// Runs `enigate detach`, and returns what that says.
+    pub async fn detach(&self) -> anyhow::Result<String> {
+        let (binary, pins) = (self.launch.binary.clone(), state::pins(&self.launch.lab));
+        let detach = async move {
+            let mut command = Command::new(&binary);
+            command.arg("detach").arg("--pin-dir").arg(pins);
+            command.output().await.with_context(|| format!("running {}", binary.display()))
+        };
+        let done = self.inside.run(detach).await?;
+        let said = [done.stdout, done.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        ensure!(done.status.success(), "enigate detach: {}: {said}", done.status);
+        Ok(said)
     }
 
     /// Starts it again, ending it by SIGTERM first if it still runs.

@@ -13,9 +13,11 @@ use crate::{
     control_plane::ControlPlane,
     eni::{Eni, Subnet},
     flood,
+    foreign::{Foreign, Spot},
     held::Held,
     kubectl,
     launch::{self, Datapath, Launch},
+    links::HOST_LINK,
     load::{Load, Mix},
     network::Network,
     pki::Pki,
@@ -112,6 +114,11 @@ impl Lab {
     /// What sits on the proxy's interface, as the kernel says.
     pub async fn programs(&self) -> anyhow::Result<Programs> {
         self.proxy_place.inside().run(programs::on_host_link()).await
+    }
+
+    /// Puts a program on the proxy's interface that is not the agent's.
+    pub async fn attach_foreign(&self, spot: Spot) -> anyhow::Result<Foreign> {
+        self.proxy_place.inside().run(async move { Foreign::on(HOST_LINK, spot) }).await
     }
 
     /// Takes away the agent's pin of this name, and with it what only the pin holds.

@@ -141,7 +141,7 @@ impl Kernel {
             mss_clamp: 0,
             events: attachment.events,
         };
-        let attach = || attach::attach(&mut ebpf, &pins, &interface.name, attachment.hook);
+        let attach = || attach::attach(&mut ebpf, &pins, &interface, attachment.hook);
         let attach = || tables.configured_while(&interface, &setting, attach);
         let (locals, attached) = reserved.reserved_while(&sources, attach)?;
         let sweep = Sweep::new(attachment.timeouts);

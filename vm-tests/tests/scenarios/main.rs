@@ -7,6 +7,7 @@ mod crash;
 mod endings;
 mod families;
 mod flow_log;
+mod foreign_programs;
 mod hook_changes;
 mod hooks;
 mod idle_clients;

@@ -3,17 +3,22 @@
 //! TC always has its program: it carries everything. XDP, where it is asked for, is an accelerator
 //! in front of it.
 
+mod others;
 mod tc;
 mod xdp;
 
-use std::{ffi::CString, fs, io, path::Path};
+use std::{fs, io, path::Path};
 
 use aya::Ebpf;
-use nix::net::if_::if_indextoname;
 use tracing::warn;
 
 pub use self::tc::remove_filter;
-use super::{Hook, pins::Pins, sys};
+use super::{
+    Hook,
+    host::{self, Interface},
+    pins::Pins,
+    sys,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attached {
@@ -41,13 +46,14 @@ impl Attached {
 pub fn attach(
     ebpf: &mut Ebpf,
     pins: &Pins,
-    interface: &str,
+    interface: &Interface,
     hook: Hook,
 ) -> anyhow::Result<Attached> {
+    let name = &interface.name;
     let below = match hook {
-        Hook::Tcx => tc::tcx(ebpf, pins, interface)?,
-        Hook::Clsact => tc::clsact(ebpf, pins, interface)?,
-        Hook::Auto | Hook::Xdp | Hook::XdpGeneric => tc::best(ebpf, pins, interface)?,
+        Hook::Tcx => tc::tcx(ebpf, pins, name)?,
+        Hook::Clsact => tc::clsact(ebpf, pins, name)?,
+        Hook::Auto | Hook::Xdp | Hook::XdpGeneric => tc::best(ebpf, pins, name)?,
     };
     let accelerated = match hook {
         Hook::Xdp => xdp::native(ebpf, pins, interface),
@@ -59,7 +65,7 @@ pub fn attach(
     };
     Ok(accelerated.unwrap_or_else(|error| {
         xdp::detach(pins);
-        warn!("hook: XDP cannot be had on {interface}, staying with {}: {error:#}", below.as_str());
+        warn!("hook: XDP cannot be had on {name}, staying with {}: {error:#}", below.as_str());
         below
     }))
 }
@@ -85,7 +91,7 @@ pub fn leave(pins: &Pins, ifindex: u32) {
     for hook in [Attached::Tcx, Attached::Xdp, Attached::XdpGeneric] {
         remove_pin(&pins.link(hook));
     }
-    let Ok(Ok(name)) = if_indextoname(ifindex).map(CString::into_string) else {
+    let Some(name) = host::name_of(ifindex) else {
         warn!("the interface of the earlier agent, number {ifindex}, is gone");
         return;
     };

@@ -13,7 +13,7 @@ use aya::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Attached, remove_pin};
+use super::{Attached, others, remove_pin};
 use crate::datapath::kernel::pins::Pins;
 
 const PROGRAM: &str = "enigate_tc";
@@ -29,6 +29,8 @@ pub fn best(ebpf: &mut Ebpf, pins: &Pins, interface: &str) -> anyhow::Result<Att
     })
 }
 
+/// The first of all programs there, since each may keep packets from those after it. A program of
+/// somebody else that came first after that stays so.
 pub fn tcx(ebpf: &mut Ebpf, pins: &Pins, interface: &str) -> anyhow::Result<Attached> {
     let program = program(ebpf)?;
     let id = match inherit(program, pins, interface) {
@@ -37,12 +39,13 @@ pub fn tcx(ebpf: &mut Ebpf, pins: &Pins, interface: &str) -> anyhow::Result<Atta
             .attach_with_options(
                 interface,
                 TcAttachType::Ingress,
-                TcAttachOptions::TcxOrder(LinkOrder::default()),
+                TcAttachOptions::TcxOrder(LinkOrder::first()),
             )
             .with_context(|| {
                 format!("hook: tcx: cannot attach to {interface}; it takes Linux 6.6")
             })?,
     };
+    let ours = program.info()?.id();
     let link: FdLink = program.take_link(id)?.try_into()?;
     if !pins.link(Attached::Tcx).exists() {
         link.pin(pins.link(Attached::Tcx)).context("cannot pin the TCX link")?;
@@ -53,6 +56,7 @@ pub fn tcx(ebpf: &mut Ebpf, pins: &Pins, interface: &str) -> anyhow::Result<Atta
         Ok(false) => {}
         Err(error) => debug!("{error:#}"),
     }
+    others::tell_at_tcx(interface, ours);
     Ok(Attached::Tcx)
 }
 

@@ -233,5 +233,8 @@ fn the_packet_path_without_capabilities() {
     let (listen, admin) = (free_address().to_string(), free_address().to_string());
     command.args(["--endpoint=api.example", "--datapath=packet"]);
     command.args(["--listen", &listen, "--admin", &admin]);
-    refused(command, &["datapath: packet", "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", "relay"]);
+    refused(
+        command,
+        &["datapath: packet", "CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON", "relay"],
+    );
 }

@@ -6,6 +6,8 @@ use super::kernel;
 
 /// From `include/uapi/linux/capability.h`.
 const CAP_NET_ADMIN: u32 = 12;
+/// For the resets of a dead backend's connections, which go out by raw sockets.
+const CAP_NET_RAW: u32 = 13;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
@@ -35,6 +37,7 @@ fn missing_capabilities(status: &str) -> Option<String> {
     let missing: Vec<_> = [
         ("CAP_BPF", has(CAP_BPF) || has(CAP_SYS_ADMIN)),
         ("CAP_NET_ADMIN", has(CAP_NET_ADMIN)),
+        ("CAP_NET_RAW", has(CAP_NET_RAW)),
         ("CAP_PERFMON", has(CAP_PERFMON) || has(CAP_SYS_ADMIN)),
     ]
     .into_iter()
@@ -74,11 +77,15 @@ mod tests {
     fn each_capability_that_is_missing_is_named() {
         for (effective, missing) in [
             ("000001ffffffffff", None),
-            ("0000000000000000", Some("the process lacks CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON")),
-            ("000000c000000000", Some("the process lacks CAP_NET_ADMIN")),
-            ("000000c000001000", None),
-            ("0000000000201000", None),
-            ("0000000000001000", Some("the process lacks CAP_BPF, CAP_PERFMON")),
+            (
+                "0000000000000000",
+                Some("the process lacks CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON"),
+            ),
+            ("000000c000002000", Some("the process lacks CAP_NET_ADMIN")),
+            ("000000c000001000", Some("the process lacks CAP_NET_RAW")),
+            ("000000c000003000", None),
+            ("0000000000203000", None),
+            ("0000000000003000", Some("the process lacks CAP_BPF, CAP_PERFMON")),
         ] {
             assert_eq!(missing_capabilities(&status(effective)).as_deref(), missing, "{effective}");
         }

@@ -15,6 +15,7 @@ use crate::{
         plan,
     },
     discovery::Resolver,
+    environment,
     health::probe,
     status::Status,
 };
@@ -41,6 +42,11 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     let mut findings =
         vec![listen(config, running.as_ref()), admin(config, running.as_ref()).await];
     findings.extend(datapath(config));
+    findings.extend(
+        environment::strangers()
+            .iter()
+            .map(|stranger| finding("environment", Level::Warn, stranger)),
+    );
     let addresses = match resolve(config).await {
         Ok((addresses, finding)) => {
             findings.push(finding);

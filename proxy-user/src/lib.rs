@@ -10,6 +10,7 @@ mod control;
 pub mod datapath;
 pub mod discovery;
 pub mod doctor;
+pub mod environment;
 pub mod health;
 pub mod journal;
 mod lifecycle;

@@ -17,8 +17,9 @@ use proxy_user::{
     config::{BindAddress, InterfaceName, PinDir},
     datapath::kernel,
     doctor::{self, Level},
-    logging, table,
+    environment, logging, table,
 };
+use tracing::warn;
 
 const CLEAR: &str = "\x1b[H\x1b[2J";
 const REPAINT: Duration = Duration::from_secs(1);
@@ -55,6 +56,7 @@ async fn run(given: Given, fresh: bool) -> Result<(), Failure> {
     let mut config = given.config().map_err(|refusal| Failure::Start(refusal.into()))?;
     config.packet.fresh = fresh;
     logging::start(&config.log).map_err(Failure::Start)?;
+    environment::strangers().iter().for_each(|stranger| warn!("{stranger}"));
     agent::run(config).await
 }
 

@@ -17,6 +17,7 @@ mod path_mtu;
 mod relay;
 mod requests;
 mod rotation;
+mod shortage;
 mod silent_eni;
 mod stalled_reader;
 mod syn_flood;

@@ -16,6 +16,19 @@ impl Change {
         Self(self.0 + (!old) as u64 + new as u64)
     }
 
+    /// Two bytes that lie `offset` bytes from the beginning of the area: at an odd one each byte
+    /// counts in the other half of a word, as if they were swapped (RFC 1071, section 2 B).
+    #[inline(always)]
+    #[must_use]
+    pub const fn bytes(self, offset: u32, old: [u8; 2], new: [u8; 2]) -> Self {
+        let (old, new) = (u16::from_ne_bytes(old), u16::from_ne_bytes(new));
+        if offset.is_multiple_of(2) {
+            self.word16(old, new)
+        } else {
+            self.word16(old.swap_bytes(), new.swap_bytes())
+        }
+    }
+
     #[inline(always)]
     #[must_use]
     pub const fn word32(self, old: u32, new: u32) -> Self {

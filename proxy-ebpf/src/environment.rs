@@ -5,6 +5,7 @@ use core::ops::DerefMut;
 use proxy_common::{
     backend::{BackendId, BackendSet},
     config::Config,
+    counter::Counter,
     event::Change,
     flow::{Direction, Flow, FlowKey},
     stamp::Stamp,
@@ -33,6 +34,8 @@ pub trait Environment {
     /// What became of a connection, of which this is one entry; for the agent, if it wants to hear.
     fn tell(&self, change: Change, key: &FlowKey);
     fn count_packet(&self, id: BackendId, direction: Direction, bytes: u32);
+
+    fn count(&self, counter: Counter);
 
     fn now(&self) -> Stamp;
     fn random(&self) -> u32;

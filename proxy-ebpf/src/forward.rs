@@ -11,10 +11,10 @@ use proxy_common::{
 
 use crate::{
     environment::Environment,
-    icmp, life,
-    packet::{Exit, Leaving, Packet},
+    icmp, life, mss,
+    packet::{Behind, Exit, Leaving, Packet},
     parse::{self, Flags, Segment},
-    select::{self, New},
+    select,
     translate::{self, Translation},
 };
 
@@ -31,10 +31,12 @@ pub struct Send {
 /// Decides about one packet and translates it in place. Nothing of the packet has changed when the
 /// reason is one to pass it to the stack.
 #[inline(always)]
-pub fn forward<P: Packet, E: Environment>(packet: &mut P, environment: &E) -> Result<Send, Reason> {
+pub fn forward<P: Behind, E: Environment>(packet: &mut P, environment: &E) -> Result<Send, Reason> {
     let config = environment.config().ok_or(Reason::NotConfigured)?;
     match forward_segment(packet, config, environment) {
         Err(Reason::NotTcp) => icmp::relay(packet, config, environment)?,
+        // Here, and not where the segment is known: the stack there is full.
+        Ok(()) if config.mss_clamp != 0 => mss::clamp(packet, config.mss_clamp, environment)?,
         forwarded => forwarded?,
     }
     Ok(Send { ifindex: config.ifindex })
@@ -52,7 +54,7 @@ fn forward_segment<P: Packet, E: Environment>(
         Known::Flow(translation) => translation,
         Known::Nothing { unanswered } if opens(&segment, config) => {
             must_have_hops(&segment)?;
-            let to = select::open(&New { segment: &segment, config, unanswered }, environment)?;
+            let to = select::open(&segment, unanswered, config, environment)?;
             environment.tell(Change::Opened, &segment.key);
             to
         }

@@ -11,6 +11,7 @@ pub mod environment;
 pub mod forward;
 pub mod icmp;
 pub mod life;
+pub mod mss;
 pub mod packet;
 pub mod parse;
 pub mod select;

@@ -37,6 +37,15 @@ pub trait Leaving: Packet {
     fn find_exit(&mut self, exit: &Exit) -> Result<(), Reason>;
 }
 
+/// For a hook that new connections come by: it reaches what lies behind the headers, too.
+pub trait Behind: Packet {
+    /// Four bytes of the frame; `None` if they are not all in it.
+    fn load(&self, offset: u32) -> Option<[u8; 4]>;
+
+    /// Leaves checksums as they are.
+    fn store(&mut self, offset: u32, bytes: [u8; 2]) -> Result<(), PatchError>;
+}
+
 /// What a packet will be, as far as its route depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {

@@ -71,7 +71,7 @@ impl<I> Frame<I> {
 const _: () = assert!(Frame::<Ipv4>::LEN == 54 && align_of::<Frame<Ipv4>>() == 2);
 const _: () = assert!(Frame::<Ipv6>::LEN == 74 && align_of::<Frame<Ipv6>>() == 2);
 
-const ETHERNET_LEN: u32 = size_of::<Ethernet>() as u32;
+pub(crate) const ETHERNET_LEN: u32 = size_of::<Ethernet>() as u32;
 const WORDS_WITHOUT_OPTIONS: u8 = 5;
 
 /// A TCP segment for one of our addresses.

@@ -24,23 +24,22 @@ const FINISHED_TRIES: u32 = 4;
 /// A finished connection's port is not given away while its last packets may still be under way.
 const PORT_REST: Age = Age::from_millis(1_000);
 
-/// A client's SYN that belongs to no connection yet.
-pub struct New<'a> {
-    pub segment: &'a Segment,
-    pub config: &'a Config,
-    /// The backend that it was sent to before, and that kept silent; or [`BackendId::NONE`].
-    pub unanswered: BackendId,
-}
-
-/// Makes the entries of a new connection.
+/// Makes the entries of a new connection, from a client's SYN that belongs to none yet.
+/// `unanswered`: the backend that it was sent to before, and that kept silent; or
+/// [`BackendId::NONE`].
 ///
-/// A function of its own, so that established flows do not carry its part of the stack.
+/// A function of its own, so that established flows do not carry its part of the stack. With the
+/// place of its result it has the five arguments that a function may have.
 #[inline(never)]
-pub fn open<E: Environment>(new: &New<'_>, environment: &E) -> Result<Translation, Reason> {
-    let New { segment, config, unanswered } = new;
+pub fn open<E: Environment>(
+    segment: &Segment,
+    unanswered: BackendId,
+    config: &Config,
+    environment: &E,
+) -> Result<Translation, Reason> {
     let set = environment.backends().ok_or(Reason::NotConfigured)?;
     let choices = set.of(segment.family);
-    let backend = choose(choices, environment, *unanswered).ok_or(Reason::NoBackend)?;
+    let backend = choose(choices, environment, unanswered).ok_or(Reason::NoBackend)?;
     // One entry after the other in the same place: the stack is small.
     let mut flow = answers(segment, backend.id, environment);
     let own_port = claim(segment, backend, config, &flow, environment)?;

@@ -28,7 +28,7 @@ pub use source_ports::SourcePorts;
 pub use timeouts::FlowTimeouts;
 pub use values::{
     BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName, LogFilter,
-    LogFormat, PinDir, Probes,
+    LogFormat, MssClamp, PinDir, Probes,
 };
 
 pub const DEFAULT_ADMIN: BindAddress =
@@ -63,6 +63,7 @@ pub struct PacketConfig {
     pub timeouts: FlowTimeouts,
     /// Over how long the connections of a dead backend are reset.
     pub reset_window: Duration,
+    pub mss_clamp: MssClamp,
     pub pin_dir: PathBuf,
     /// What earlier agents left in the kernel is removed first.
     pub fresh: bool,
@@ -134,6 +135,7 @@ impl Config {
         let seconds = |given: Option<Period>, default| given.unwrap_or(Period::seconds(default));
         let datapath = settings.datapath.unwrap_or(DatapathChoice::Auto);
         hook_must_have_a_use(settings.hook, datapath)?;
+        clamp_must_have_a_use(settings.mss_clamp, datapath)?;
         Ok(Self {
             ttl: TtlRange::new(seconds(settings.min_ttl, 1), seconds(settings.max_ttl, 60))?,
             health: HealthConfig {
@@ -168,6 +170,7 @@ fn packet(settings: Settings) -> Result<PacketConfig, Refusal> {
         pin_dir: pin_dir.unwrap_or_else(|| DEFAULT_PIN_DIR.into()),
         timeouts,
         reset_window: settings.reset_window.unwrap_or(Patience::seconds(2)).get(),
+        mss_clamp: settings.mss_clamp.unwrap_or_default(),
         fresh: false,
     })
 }
@@ -187,6 +190,17 @@ fn hook_must_have_a_use(hook: Option<HookChoice>, datapath: DatapathChoice) -> R
             let wrong = "belongs to the packet path, and the data path is relay; leave the one \
                          out or ask for --datapath packet";
             Err(Refusal::new("hook", hook, wrong))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn clamp_must_have_a_use(clamp: Option<MssClamp>, datapath: DatapathChoice) -> Result<(), Refusal> {
+    match (clamp.filter(|clamp| clamp.get().is_some()), datapath) {
+        (Some(clamp), DatapathChoice::Relay) => {
+            let wrong = "belongs to the packet path, and the data path is relay; leave the one \
+                         out or ask for --datapath packet";
+            Err(Refusal::new("mss-clamp", clamp, wrong))
         }
         _ => Ok(()),
     }

@@ -97,6 +97,7 @@ pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
         source_ports: config.packet.source_ports,
         timeouts: config.packet.timeouts,
         reset_window: config.packet.reset_window,
+        mss_clamp: config.packet.mss_clamp,
         events: config.log.flows,
         log: config.log.ebpf,
     })

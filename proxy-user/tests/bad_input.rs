@@ -122,6 +122,7 @@ fn a_duration_without_a_unit() {
 #[test]
 fn a_number_out_of_range() {
     refused_flags(&["--table-size", "0"], &["--table-size", "'0'", "from 1 to"]);
+    refused_flags(&["--mss-clamp", "535"], &["--mss-clamp", "'535'", "from 536 to 65495"]);
     refused_flags(&["--table-size", "-1"], &["--table-size", "'-1'", "from 1 to"]);
     refused_flags(&["--fall", "0"], &["--fall", "'0'", "from 1 to 255"]);
     refused_flags(&["--rise", "many"], &["--rise", "'many'", "from 1 to 255"]);
@@ -134,6 +135,7 @@ fn a_level_of_the_log_that_there_is_not() {
 
 #[test]
 fn a_hook_where_nothing_is_attached() {
+    refused_flags(&["--mss-clamp=1400"], &["mss-clamp: 1400", "data path is relay"]);
     refused_flags(&["--hook=xdp"], &["hook: xdp", "data path is relay", "--datapath packet"]);
 }
 

@@ -12,6 +12,7 @@ use proxy_common::{
     addr::Port,
     backend::{BackendId, BackendSet},
     config::{Config, Events, PortRange},
+    counter::Counter,
     event::{Change, FlowEvent, Halves},
     flow::{Direction, Flow, FlowKey},
     stamp::Stamp,
@@ -29,6 +30,7 @@ pub struct FakeEnvironment {
     pub closed: RefCell<HashMap<BackendId, u64>>,
     pub packets: RefCell<HashMap<(BackendId, u8), u64>>,
     pub events: RefCell<Vec<FlowEvent>>,
+    pub counters: RefCell<HashMap<Counter, u64>>,
     millis: Cell<u64>,
     chance: Cell<u32>,
 }
@@ -55,6 +57,7 @@ impl FakeEnvironment {
             closed: RefCell::default(),
             packets: RefCell::default(),
             events: RefCell::default(),
+            counters: RefCell::default(),
             millis: Cell::new(1_000_000),
             chance: Cell::new(1),
         }
@@ -62,6 +65,10 @@ impl FakeEnvironment {
 
     pub fn wait(&self, millis: u64) {
         self.millis.set(self.millis.get() + millis);
+    }
+
+    pub fn counted(&self, counter: Counter) -> u64 {
+        self.counters.borrow().get(&counter).copied().unwrap_or(0)
     }
 
     pub fn flow_now(&self, key: &FlowKey) -> Option<Flow> {
@@ -149,6 +156,10 @@ impl Environment for FakeEnvironment {
 
     fn count_packet(&self, id: BackendId, direction: Direction, _bytes: u32) {
         *self.packets.borrow_mut().entry((id, direction as u8)).or_default() += 1;
+    }
+
+    fn count(&self, counter: Counter) {
+        *self.counters.borrow_mut().entry(counter).or_default() += 1;
     }
 
     fn now(&self) -> Stamp {

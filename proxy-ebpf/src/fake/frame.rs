@@ -9,7 +9,7 @@ use proxy_common::reason::Reason;
 
 use crate::{
     checksum::Change,
-    packet::{Exit, Header, Leaving, Packet, PatchError},
+    packet::{Behind, Exit, Header, Leaving, Packet, PatchError},
 };
 
 /// A frame, in words so that it begins at an even address.
@@ -64,6 +64,21 @@ impl Leaving for FakePacket {
     }
 }
 
+impl Behind for FakePacket {
+    fn load(&self, offset: u32) -> Option<[u8; 4]> {
+        let bytes = self.bytes();
+        bytes.get(offset as usize..)?.first_chunk().copied()
+    }
+
+    fn store(&mut self, offset: u32, new: [u8; 2]) -> Result<(), PatchError> {
+        let mut bytes = self.bytes();
+        let at = offset as usize;
+        bytes.get_mut(at..at + 2).ok_or(PatchError)?.copy_from_slice(&new);
+        *self = Self::from_bytes(&bytes);
+        Ok(())
+    }
+}
+
 /// A TCP segment to be built into a frame; both ends are of one family.
 #[derive(Clone, Debug)]
 pub struct Tcp {
@@ -73,6 +88,8 @@ pub struct Tcp {
     pub sequence: u32,
     pub acknowledgement: u32,
     pub hops: u8,
+    /// Padded with the end of the list (zeros) to whole words.
+    pub options: Vec<u8>,
     pub payload: Vec<u8>,
 }
 
@@ -82,8 +99,16 @@ pub(super) const ETHERNET: usize = 14;
 
 impl Tcp {
     pub fn new(source: End, destination: End, flags: u8) -> Self {
-        let (sequence, acknowledgement, hops) = (100, 0, 64);
-        Self { source, destination, flags, sequence, acknowledgement, hops, payload: vec![] }
+        Self {
+            source,
+            destination,
+            flags,
+            sequence: 100,
+            acknowledgement: 0,
+            hops: 64,
+            options: vec![],
+            payload: vec![],
+        }
     }
 
     pub fn frame(&self) -> FakePacket {
@@ -110,7 +135,10 @@ impl Tcp {
         segment.extend(self.destination.1.to_be_bytes());
         segment.extend(self.sequence.to_be_bytes());
         segment.extend(self.acknowledgement.to_be_bytes());
-        segment.extend([0x50, self.flags, 0x10, 0, 0, 0, 0, 0]);
+        let words = self.options.len().div_ceil(4);
+        segment.extend([(5 + words as u8) << 4, self.flags, 0x10, 0, 0, 0, 0, 0]);
+        segment.extend(&self.options);
+        segment.resize(20 + 4 * words, 0);
         segment.extend(&self.payload);
         segment
     }

@@ -5,11 +5,13 @@
 
 use aya_ebpf::{
     bindings::BPF_F_PSEUDO_HDR,
-    helpers::generated::{bpf_l4_csum_replace, bpf_skb_pull_data},
+    helpers::generated::{
+        bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes,
+    },
     programs::TcContext,
 };
 
-use super::{Header, Packet, PatchError};
+use super::{Behind, Header, Packet, PatchError};
 use crate::checksum::Change;
 
 pub struct TcPacket<'a> {
@@ -71,5 +73,28 @@ impl Packet for TcPacket<'_> {
     ) -> Result<(), PatchError> {
         self.replace(offset, pseudo_header, u64::from(BPF_F_PSEUDO_HDR))?;
         self.replace(offset, message, 0)
+    }
+}
+
+impl Behind for TcPacket<'_> {
+    /// Wherever the payload lies. The verifier bounds no offset here: the kernel does.
+    #[inline(always)]
+    fn load(&self, offset: u32) -> Option<[u8; 4]> {
+        let mut bytes = [0; 4];
+        let (skb, len) = (self.context.skb.skb.cast(), size_of_val(&bytes) as u32);
+        // SAFETY: the context is the program's own, and the buffer is as long as is said.
+        let code = unsafe { bpf_skb_load_bytes(skb, offset, bytes.as_mut_ptr().cast(), len) };
+        (code == 0).then_some(bytes)
+    }
+
+    /// Changed together with a checksum that covers it, a sum that the card made
+    /// (`CHECKSUM_COMPLETE`) stays right.
+    #[inline(always)]
+    fn store(&mut self, offset: u32, bytes: [u8; 2]) -> Result<(), PatchError> {
+        let (skb, len) = (self.context.skb.skb, size_of_val(&bytes) as u32);
+        // SAFETY: the context is the program's own; references into the packet ended with the
+        // exclusive borrow that this one succeeds, and the bytes are as many as is said.
+        let code = unsafe { bpf_skb_store_bytes(skb, offset, bytes.as_ptr().cast(), len, 0) };
+        if code == 0 { Ok(()) } else { Err(PatchError) }
     }
 }

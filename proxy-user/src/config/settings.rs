@@ -17,7 +17,7 @@ use super::{
     source_ports::SourcePorts,
     values::{
         BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName,
-        LogFilter, LogFormat, PinDir, Probes, ResolverAddress, TableSize,
+        LogFilter, LogFormat, MssClamp, PinDir, Probes, ResolverAddress, TableSize,
     },
 };
 
@@ -136,6 +136,12 @@ pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub reset_window: Option<Patience>,
 
+    /// Largest segment that the ends of a connection on the packet path may offer each other, in
+    /// bytes of payload [default: off]
+    #[arg(long, env = "ENIGATE_MSS_CLAMP", value_name = "off|BYTES", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub mss_clamp: Option<MssClamp>,
+
     /// Folder on a BPF file system where the packet path outlives the agent
     /// [default: /sys/fs/bpf/enigate]
     #[arg(long, env = "ENIGATE_PIN_DIR", value_name = "FOLDER")]
@@ -204,6 +210,7 @@ impl Settings {
             timeout_idle: self.timeout_idle.or(lower.timeout_idle),
             timeout_closing: self.timeout_closing.or(lower.timeout_closing),
             reset_window: self.reset_window.or(lower.reset_window),
+            mss_clamp: self.mss_clamp.or(lower.mss_clamp),
             pin_dir: self.pin_dir.or(lower.pin_dir),
             admin: self.admin.or(lower.admin),
             log_format: self.log_format.or(lower.log_format),

@@ -2,6 +2,7 @@
 
 mod choices;
 mod log_filter;
+mod mss_clamp;
 
 use std::{
     fmt,
@@ -14,6 +15,7 @@ use std::{
 use super::invalid::Invalid;
 pub use choices::{DatapathChoice, FlowLogChoice, HealthKind, HookChoice, LogFormat};
 pub use log_filter::LogFilter;
+pub use mss_clamp::MssClamp;
 
 const DNS_PORT: u16 = 53;
 /// IFNAMSIZ, less the closing zero.

@@ -18,6 +18,7 @@ mod tables;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    num::NonZeroU16,
     path::PathBuf,
     time::Duration,
 };
@@ -48,7 +49,7 @@ pub use self::{
     ports::{Sources, choose as source_ports},
     sweep::now,
 };
-use crate::config::{FlowTimeouts, SourcePorts};
+use crate::config::{FlowTimeouts, MssClamp, SourcePorts};
 
 /// Where and how the packet path sits.
 #[derive(Clone, Debug)]
@@ -64,6 +65,7 @@ pub struct Attachment {
     pub timeouts: FlowTimeouts,
     /// Over how long the connections of a dead backend are reset.
     pub reset_window: Duration,
+    pub mss_clamp: MssClamp,
     /// Of which connections the programs tell.
     pub events: Events,
     /// aya-log's messages from the program go to tracing.
@@ -138,7 +140,7 @@ impl Kernel {
         let setting = Setting {
             listen: attachment.listen.port(),
             sources: sources.range,
-            mss_clamp: 0,
+            mss_clamp: attachment.mss_clamp.get().map_or(0, NonZeroU16::get),
             events: attachment.events,
         };
         let attach = || attach::attach(&mut ebpf, &pins, &interface, attachment.hook);

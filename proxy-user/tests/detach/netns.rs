@@ -4,7 +4,7 @@ use std::{cell::Cell, path::PathBuf, process, thread, time::Duration};
 
 use proxy_common::config::Events;
 use proxy_user::{
-    config::{FlowTimeouts, SourcePorts},
+    config::{FlowTimeouts, MssClamp, SourcePorts},
     datapath::kernel::{Attachment, Hook, Kernel, detach},
 };
 
@@ -39,6 +39,7 @@ impl Place {
             source_ports: self.source_ports.get(),
             timeouts: FlowTimeouts::default(),
             reset_window: Duration::from_millis(100),
+            mss_clamp: MssClamp::default(),
             events: Events::None,
             log: false,
         })

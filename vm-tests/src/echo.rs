@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
+use nix::sys::socket::{getsockopt, sockopt::TcpMaxSeg};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -79,8 +80,10 @@ async fn send_back(
         if count == 0 {
             return stream.shutdown().await;
         }
-        counters.connections.fetch_add(u64::from(first), Relaxed);
-        first = false;
+        if std::mem::take(&mut first) {
+            counters.connections.fetch_add(1, Relaxed);
+            counters.segment_size.store(getsockopt(&stream, TcpMaxSeg)?, Relaxed);
+        }
         if buffer[..count] == *RESET_ME {
             return stream.set_zero_linger();
         }

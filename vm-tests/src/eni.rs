@@ -141,6 +141,12 @@ impl Eni {
     }
 
     /// From here on packets to it are lost without a word.
+    /// Payload of the largest segment that its echo server may send on its newest connection, in
+    /// bytes; 0 before there was one.
+    pub fn segment_size(&self) -> u32 {
+        self.counters.segment_size.load(Relaxed)
+    }
+
     pub async fn link_down(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.place.netns().is_some(),

@@ -1,6 +1,9 @@
 //! What the servers behind ENIs have in common.
 
-use std::{net::SocketAddr, sync::atomic::AtomicU64};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, AtomicU64},
+};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -22,6 +25,8 @@ pub(crate) struct Counters {
     /// That said something: a probe is none.
     pub connections: AtomicU64,
     pub requests: AtomicU64,
+    /// Payload of the largest segment that the newest connection may send, in bytes.
+    pub segment_size: AtomicU32,
     /// Connections that the other side reset.
     pub resets: AtomicU64,
 }

@@ -12,6 +12,7 @@ mod hook_changes;
 mod hooks;
 mod idle_clients;
 mod kubectl;
+mod mss_clamp;
 mod no_live_backend;
 mod path_mtu;
 mod relay;

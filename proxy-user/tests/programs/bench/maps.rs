@@ -7,6 +7,7 @@ use proxy_common::{
     addr::Addr,
     backend::{BackendId, BackendLoad, BackendSet, BackendTraffic},
     config::{ActiveSet, Config},
+    counter::Counter,
     flow::{Flow, FlowKey},
     reason::Reason,
 };
@@ -82,6 +83,11 @@ impl Bench {
     /// In the order of [`Reason::ALL`].
     pub fn counts(&self) -> Vec<u64> {
         Reason::ALL.iter().map(|reason| self.count(*reason)).collect()
+    }
+
+    pub fn counter(&self, counter: Counter) -> u64 {
+        let counters: PerCpuArray<_, u64> = self.ebpf.map("COUNTERS").unwrap().try_into().unwrap();
+        counters.get(&(counter as u32), 0).unwrap().iter().sum()
     }
 
     /// Opened and closed.

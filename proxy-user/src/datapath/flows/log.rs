@@ -46,28 +46,16 @@ impl FlowLog {
         for event in events {
             // Of a newer version's program, or of none: this agent has no word for it.
             let Some(change) = event.change() else { continue };
-            match change {
-                _ if !self.wanted.include(change) => {}
-                Change::Opened => self.opened(event, now),
-                ending => self.closed(event, ending, now),
+            if self.wanted.include(change) {
+                self.line(event, Some(change).filter(|change| *change != Change::Opened), now);
             }
         }
         Ok(())
     }
 
-    fn opened(&self, event: &FlowEvent, now: Moment) {
-        info!(
-            target: TARGET,
-            client = %socket(event.client, event.client_port),
-            listen = %self.local(event, event.listen),
-            source = %self.local(event, event.source_port),
-            backend = %socket(event.backend, event.backend_port),
-            at = %now.time_of(event.at),
-            "opened",
-        );
-    }
-
-    fn closed(&self, event: &FlowEvent, why: Change, now: Moment) {
+    /// `ended`: why it has, if it has. Without, what is only known at the end is left out.
+    fn line(&self, event: &FlowEvent, ended: Option<Change>, now: Moment) {
+        let at_end = |count: u64| ended.map(|_| count);
         info!(
             target: TARGET,
             client = %socket(event.client, event.client_port),
@@ -75,14 +63,15 @@ impl FlowLog {
             source = %self.local(event, event.source_port),
             backend = %socket(event.backend, event.backend_port),
             opened = %now.time_of(event.opened),
-            at = %now.time_of(event.at),
-            duration_ms = millis(event),
-            bytes_to_backend = event.bytes_to_backend,
-            bytes_to_client = event.bytes_to_client,
-            packets_to_backend = event.packets_to_backend,
-            packets_to_client = event.packets_to_client,
-            why = why.as_str(),
-            "closed",
+            closed = ended.map(|_| display(now.time_of(event.at))),
+            duration_ms = at_end(millis(event)),
+            bytes_to_backend = at_end(event.bytes_to_backend),
+            bytes_to_client = at_end(event.bytes_to_client),
+            packets_to_backend = at_end(event.packets_to_backend.into()),
+            packets_to_client = at_end(event.packets_to_client.into()),
+            why = ended.map(Change::as_str),
+            "{}",
+            if ended.is_some() { "closed" } else { "opened" },
         );
     }
 

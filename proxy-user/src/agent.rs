@@ -19,16 +19,17 @@ use tokio::{
 
 use crate::{
     admin::Admin,
-    config::Config,
+    config::{Config, Refusal},
     control::Control,
     datapath::{
         Datapath, Packet,
         carry::Carrier,
         flows::Flows,
+        interface,
         listener::{Bound, Leftover},
         tally::Tally,
     },
-    discovery::{Discovery, Refresh, Resolver},
+    discovery::{Discovery, Keeper, Refresh, Resolver, Sieve, Store},
     journal::{Journal, Kind},
     lifecycle::{Phase, Stops, draining},
     report::{DatapathFacts, PacketFacts, Report},
@@ -67,15 +68,18 @@ impl Agent {
         let started_at = Timestamp::now();
         let bound = Bound::new(config.listen)?;
         let admin = Admin::bind(config.admin).await?;
-        let resolver = Resolver::new(&config.endpoint.host, &config.resolvers)?;
-        let resolvers = resolver.servers().to_vec();
+        let sieve = Sieve::new(config.listen, interface::addresses);
+        let resolver = Resolver::new(&config.endpoint.host, &config.resolvers, sieve)?;
+        let resolvers = resolver.servers();
+        let journal = Journal::default();
+        let keeper = Keeper::new(open_store(&config, &journal)?, journal.clone());
         let datapath = Datapath::open(&config).await?;
 
-        let journal = Journal::default();
         announce(&journal, &config, &datapath);
         let (phase, serving) = watch::channel(Phase::Serving);
         let refresh = Refresh::default();
-        let discovery = Discovery::new(resolver, config.ttl, refresh.clone(), journal.clone());
+        let discovery =
+            Discovery::new(resolver, config.ttl, refresh.clone(), keeper, journal.clone());
         let knowledge = discovery.knowledge();
         let port = config.endpoint.port;
         let mut control = Control::new(port, config.health, knowledge.clone(), journal.clone());
@@ -137,6 +141,23 @@ impl Agent {
             }
         }
         Ok(())
+    }
+}
+
+/// A folder that was asked for must do; the default one is a good to have.
+fn open_store(config: &Config, journal: &Journal) -> Result<Option<Store>, Refusal> {
+    let folder = &config.state.folder;
+    match Store::open(folder, &config.endpoint.host) {
+        Ok(store) => Ok(Some(store)),
+        Err(wrong) if config.state.is_given => {
+            Err(Refusal::new("state-dir", folder.display(), wrong))
+        }
+        Err(wrong) => {
+            let shown = folder.display();
+            let message = format!("{shown}: {wrong}, with --state-dir: answers are not saved");
+            journal.warn(Kind::Dns, message);
+            Ok(None)
+        }
     }
 }
 

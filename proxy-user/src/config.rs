@@ -28,7 +28,7 @@ pub use source_ports::SourcePorts;
 pub use timeouts::FlowTimeouts;
 pub use values::{
     BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName, LogFilter,
-    LogFormat, MssClamp, PinDir, Probes,
+    LogFormat, MssClamp, PinDir, Probes, StateDir,
 };
 
 pub const DEFAULT_ADMIN: BindAddress =
@@ -36,6 +36,7 @@ pub const DEFAULT_ADMIN: BindAddress =
 const DEFAULT_LISTEN: BindAddress =
     BindAddress::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 443));
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/enigate";
+const DEFAULT_STATE_DIR: &str = "/var/lib/enigate";
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -46,6 +47,7 @@ pub struct Config {
     /// The host's own where empty.
     pub resolvers: Vec<SocketAddr>,
     pub ttl: TtlRange,
+    pub state: StateConfig,
     pub health: HealthConfig,
     pub connect_timeout: Duration,
     pub admin: SocketAddr,
@@ -67,6 +69,14 @@ pub struct PacketConfig {
     pub pin_dir: PathBuf,
     /// What earlier agents left in the kernel is removed first.
     pub fresh: bool,
+}
+
+/// Where the last good answer is kept.
+#[derive(Clone, Debug)]
+pub struct StateConfig {
+    pub folder: PathBuf,
+    /// It was asked for; else it is the default.
+    pub is_given: bool,
 }
 
 /// How long an answer may be trusted, whatever it says itself.
@@ -153,6 +163,7 @@ impl Config {
             admin: settings.admin.unwrap_or(DEFAULT_ADMIN).get(),
             drain_timeout: settings.drain_timeout.unwrap_or(Patience::seconds(5)).get(),
             log: log(&settings),
+            state: state(settings.state_dir.as_ref()),
             packet: packet(settings)?,
         })
     }
@@ -173,6 +184,11 @@ fn packet(settings: Settings) -> Result<PacketConfig, Refusal> {
         mss_clamp: settings.mss_clamp.unwrap_or_default(),
         fresh: false,
     })
+}
+
+fn state(given: Option<&StateDir>) -> StateConfig {
+    let folder = given.map_or(Path::new(DEFAULT_STATE_DIR), StateDir::path).to_owned();
+    StateConfig { folder, is_given: given.is_some() }
 }
 
 fn log(settings: &Settings) -> LogConfig {

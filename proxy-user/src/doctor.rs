@@ -14,7 +14,7 @@ use crate::{
         listener::Bound,
         plan,
     },
-    discovery::Resolver,
+    discovery::{Resolver, Sieve, examine as examine_folder},
     environment,
     health::probe,
     status::Status,
@@ -47,6 +47,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
             .iter()
             .map(|stranger| finding("environment", Level::Warn, stranger)),
     );
+    findings.push(state(config));
     let addresses = match resolve(config).await {
         Ok((addresses, finding)) => {
             findings.push(finding);
@@ -122,17 +123,34 @@ fn pins(folder: &Path, unfit: Level) -> Finding {
     }
 }
 
+/// `run` makes the folder, and goes without the default one.
+fn state(config: &Config) -> Finding {
+    let shown = config.state.folder.display();
+    let unfit = if config.state.is_given { Level::Fail } else { Level::Warn };
+    match examine_folder(&config.state.folder) {
+        Ok(()) => finding("state-dir", Level::Ok, shown),
+        Err(wrong) => finding("state-dir", unfit, format!("{shown}: {wrong}")),
+    }
+}
+
 async fn resolve(config: &Config) -> Result<(BTreeSet<SocketAddr>, Finding), Finding> {
     let fail = |error: &dyn fmt::Display| {
         finding("dns", Level::Fail, format!("{}: {error}", config.endpoint.host))
     };
-    let resolver =
-        Resolver::new(&config.endpoint.host, &config.resolvers).map_err(|error| fail(&error))?;
-    let answer = resolver.resolve(None).await.map_err(|error| fail(&error))?;
+    let sieve = Sieve::new(config.listen, interface::addresses);
+    let resolver = Resolver::new(&config.endpoint.host, &config.resolvers, sieve)
+        .map_err(|error| fail(&error))?;
+    let resolved = resolver.resolve(None).await;
+    let doubt = resolved.doubt();
+    let answer = resolved.result.map_err(|error| fail(&error))?;
     let port = config.endpoint.port.get();
     let message = format!("{} addresses, TTL {} s", answer.addresses.len(), answer.ttl.as_secs());
     let addresses = answer.addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    Ok((addresses, finding("dns", Level::Ok, message)))
+    let found = match doubt {
+        None => finding("dns", Level::Ok, message),
+        Some(doubt) => finding("dns", Level::Warn, format!("{message}; {doubt}")),
+    };
+    Ok((addresses, found))
 }
 
 /// One that cannot be reached is a warning while there is another.

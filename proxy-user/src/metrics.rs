@@ -62,7 +62,13 @@ impl Scrape {
         let addresses = dns.addresses.len() as u64;
         out.gauge("enigate_dns_addresses", "In the last good answer", [(vec![], addresses)])?;
         let ttl = dns.ttl_seconds.into_iter().map(|ttl| (vec![], ttl));
-        out.gauge("enigate_dns_ttl_seconds", "Of the last good answer", ttl)
+        out.gauge("enigate_dns_ttl_seconds", "Of the last good answer", ttl)?;
+        let age = dns.age_seconds.into_iter().map(|age| (vec![], age));
+        out.gauge("enigate_dns_age_seconds", "Since the resolver last gave it", age)?;
+        let saved = u64::from(dns.source.as_deref() == Some("saved"));
+        out.gauge("enigate_dns_saved", "1 while it is from disk", [(vec![], saved)])?;
+        let refused = dns.refused.iter().map(|(why, n)| (label("reason", why), *n));
+        out.counter("enigate_dns_refused", "Addresses left out of answers", refused)
     }
 
     fn backends(&self, out: &mut Writer<'_>) -> fmt::Result {

@@ -129,11 +129,15 @@ impl Report {
         DnsStatus {
             resolvers: self.resolvers.iter().map(ToString::to_string).collect(),
             addresses: answer.iter().flat_map(|answer| answer.addresses.iter().copied()).collect(),
-            ttl_seconds: answer.map(|answer| answer.ttl.as_secs()),
+            source: knowledge.origin.map(|origin| origin.source.as_str().into()),
+            age_seconds: knowledge.origin.map(|origin| age(origin.at)),
+            ttl_seconds: answer.filter(|_| !knowledge.is_saved()).map(|it| it.ttl.as_secs()),
             next_in_ms: knowledge.next_at.map(|at| u64::try_from(until(at)).unwrap_or(u64::MAX)),
             answers: knowledge.answers,
             failures: knowledge.failures,
             last_error: knowledge.error.as_ref().map(ToString::to_string),
+            doubt: knowledge.doubt.clone(),
+            refused: knowledge.refused.iter().map(|(why, n)| (why.to_string(), *n)).collect(),
         }
     }
 
@@ -156,6 +160,11 @@ impl Report {
             packets_to_client: counters.packets_to_client,
         }
     }
+}
+
+/// Nothing where the clock was put back.
+fn age(at: Timestamp) -> u64 {
+    u64::try_from(Timestamp::now().duration_since(at).as_secs()).unwrap_or_default()
 }
 
 /// A backend has connections on the packet path and, where that left some over, on the relay.

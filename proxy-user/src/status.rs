@@ -53,12 +53,20 @@ pub struct DnsStatus {
     pub resolvers: Vec<String>,
     /// The last good answer, in a stable order.
     pub addresses: Vec<IpAddr>,
-    /// As the resolver sent it, before it was clamped.
+    /// Who gave it: `resolver`, or `saved` from disk by an earlier agent.
+    pub source: Option<String>,
+    /// Since the resolver last gave it.
+    pub age_seconds: Option<u64>,
+    /// As the resolver sent it, before it was clamped; a saved answer has none.
     pub ttl_seconds: Option<u64>,
     pub next_in_ms: Option<u64>,
     pub answers: u64,
     pub failures: u64,
     pub last_error: Option<String>,
+    /// What is wrong with the newest answer, although it serves.
+    pub doubt: Option<String>,
+    /// Addresses that were left out of answers, by reason, each as often as it came.
+    pub refused: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -78,9 +78,15 @@ fn dns(dns: &DnsStatus) -> String {
     if let (Some(ttl), Some(next)) = (dns.ttl_seconds, dns.next_in_ms) {
         let _ = write!(text, ", TTL {ttl} s, next in {:.1} s", next as f64 / 1_000.0);
     }
+    if let (Some("saved"), Some(age)) = (dns.source.as_deref(), dns.age_seconds) {
+        let _ = write!(text, ", saved {age} s ago");
+    }
     let _ = write!(text, ", {} answers, {} failures", dns.answers, dns.failures);
-    if let Some(error) = &dns.last_error {
-        let _ = write!(text, ", now: {error}");
+    if !dns.refused.is_empty() {
+        let _ = write!(text, ", refused: {}", counts(&dns.refused));
+    }
+    if let Some(wrong) = dns.last_error.as_ref().or(dns.doubt.as_ref()) {
+        let _ = write!(text, ", now: {wrong}");
     }
     text
 }

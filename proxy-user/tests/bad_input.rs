@@ -22,7 +22,7 @@ const GOOD: [&str; 2] = ["--endpoint=api.example", "--datapath=relay"];
 fn enigate(binary: &str) -> Command {
     let mut command = Command::new(binary);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command.arg("run");
+    command.arg("run").env("ENIGATE_STATE_DIR", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -102,6 +102,22 @@ fn an_unknown_interface() {
     let (listen, admin) = (free_address().to_string(), free_address().to_string());
     let flags = ["--interface=no-such-if0", "--listen", &listen, "--admin", &admin];
     refused_flags(&flags, &["interface: no-such-if0", "no such interface", "this host has", "lo"]);
+}
+
+#[test]
+fn a_folder_for_answers_that_cannot_be_used() {
+    refused_flags(&["--state-dir=state"], &["--state-dir", "'state'", "absolute path"]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let (listen, admin) = (free_address().to_string(), free_address().to_string());
+    let flags = ["--state-dir", path, "--listen", &listen, "--admin", &admin];
+    refused_flags(&flags, &[&format!("state-dir: {path}: cannot be made"), "give a folder"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let flags = ["--state-dir", path, "--listen", &listen, "--admin", &admin];
+    refused_flags(&flags, &[&format!("state-dir: {path}: everybody may write"), "chmod o-w"]);
 }
 
 #[test]
@@ -233,6 +249,7 @@ fn the_packet_path_without_capabilities() {
         command.uid(NOBODY).gid(NOBODY);
     }
     let (listen, admin) = (free_address().to_string(), free_address().to_string());
+    command.env_remove("ENIGATE_STATE_DIR");
     command.args(["--endpoint=api.example", "--datapath=packet"]);
     command.args(["--listen", &listen, "--admin", &admin]);
     refused(

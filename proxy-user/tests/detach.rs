@@ -135,6 +135,7 @@ fn an_incompatible_layout_is_refused_until_it_is_cleared() {
         let mut run = Command::new(ENIGATE);
         run.args(["run", "--fresh", "--datapath=relay", "--endpoint=api.example"]);
         run.args(["--listen=10.0.10.1:443", "--admin=10.0.10.1:9090", "--pin-dir", pins]);
+        run.env("ENIGATE_STATE_DIR", env!("CARGO_TARGET_TMPDIR"));
         let mut agent = run.stderr(Stdio::piped()).spawn().unwrap();
         // It clears before it announces itself.
         let log = BufReader::new(agent.stderr.take().unwrap());

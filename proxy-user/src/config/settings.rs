@@ -17,7 +17,7 @@ use super::{
     source_ports::SourcePorts,
     values::{
         BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName,
-        LogFilter, LogFormat, MssClamp, PinDir, Probes, ResolverAddress, TableSize,
+        LogFilter, LogFormat, MssClamp, PinDir, Probes, ResolverAddress, StateDir, TableSize,
     },
 };
 
@@ -63,6 +63,12 @@ pub struct Settings {
     #[arg(long, env = "ENIGATE_MAX_TTL", value_name = "DURATION", allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub max_ttl: Option<Period>,
+
+    /// Folder where the last good answer is kept, for a start while DNS is out
+    /// [default: /var/lib/enigate]
+    #[arg(long, env = "ENIGATE_STATE_DIR", value_name = "FOLDER")]
+    #[serde(deserialize_with = "parsed")]
+    pub state_dir: Option<StateDir>,
 
     /// How backends are probed [default: tcp]
     #[arg(long, env = "ENIGATE_HEALTH")]
@@ -198,6 +204,7 @@ impl Settings {
             resolver: if self.resolver.is_empty() { lower.resolver } else { self.resolver },
             min_ttl: self.min_ttl.or(lower.min_ttl),
             max_ttl: self.max_ttl.or(lower.max_ttl),
+            state_dir: self.state_dir.or(lower.state_dir),
             health: self.health.or(lower.health),
             health_interval: self.health_interval.or(lower.health_interval),
             health_timeout: self.health_timeout.or(lower.health_timeout),

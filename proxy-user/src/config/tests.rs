@@ -37,6 +37,7 @@ fn the_defaults_are_what_the_help_says() {
         ("reset-window <DURATION>", period(config.packet.reset_window)),
         ("mss-clamp <off|BYTES>", config.packet.mss_clamp.to_string()),
         ("pin-dir <FOLDER>", config.packet.pin_dir.display().to_string()),
+        ("state-dir <FOLDER>", config.state.folder.display().to_string()),
         ("admin <IP:PORT>", config.admin.to_string()),
         ("drain-timeout <DURATION>", period(config.drain_timeout)),
     ] {

@@ -43,6 +43,9 @@ pub struct Probes(NonZeroU8);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinDir(PathBuf);
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
 impl BindAddress {
     pub const fn new(address: SocketAddr) -> Self {
         assert!(address.port() != 0);
@@ -84,6 +87,12 @@ impl Probes {
 }
 
 impl PinDir {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl StateDir {
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -163,6 +172,20 @@ impl FromStr for PinDir {
     }
 }
 
+impl FromStr for StateDir {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let path = PathBuf::from(text);
+        if !path.is_absolute() {
+            return Err(Invalid::new(
+                "must be an absolute path; write for example /var/lib/enigate",
+            ));
+        }
+        Ok(Self(path))
+    }
+}
+
 impl fmt::Display for BindAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -215,6 +238,7 @@ mod tests {
             assert!(count.parse::<Probes>().is_err(), "{count}");
         }
         assert!("pins".parse::<PinDir>().is_err());
+        assert!("state".parse::<StateDir>().is_err());
     }
 
     proptest! {

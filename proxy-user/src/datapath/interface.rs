@@ -65,6 +65,11 @@ fn holder(wanted: IpAddr) -> Option<String> {
     Some(found.interface_name)
 }
 
+/// Of all interfaces of this host.
+pub fn addresses() -> BTreeSet<IpAddr> {
+    entries().filter_map(|entry| address(&entry)).collect()
+}
+
 fn address(entry: &InterfaceAddress) -> Option<IpAddr> {
     let address = entry.address?;
     let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));

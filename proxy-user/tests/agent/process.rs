@@ -16,6 +16,7 @@ use proxy_user::{
     client,
     status::{BackendState, Status},
 };
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -34,6 +35,8 @@ const POLL: Duration = Duration::from_millis(10);
 pub struct Agent {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
+    /// Of its own: nobody finds what another test has saved.
+    _state: TempDir,
     child: Child,
 }
 
@@ -46,6 +49,7 @@ fn own_address() -> Ipv4Addr {
 impl Agent {
     pub fn start(resolver: SocketAddr, flags: &[&str]) -> Self {
         let address = own_address();
+        let state = tempfile::tempdir().unwrap();
         let [listen, admin] = [LISTEN, ADMIN].map(|port| SocketAddr::from((address, port)));
         let child = Command::new(env!("CARGO_BIN_EXE_enigate"))
             .env_clear()
@@ -54,6 +58,8 @@ impl Agent {
             .args(["run", "--datapath=relay", "--fall=2"])
             .arg(format!("--endpoint=api.example:{PORT}"))
             .arg(format!("--resolver={resolver}"))
+            .arg("--state-dir")
+            .arg(state.path())
             .arg(format!("--listen={listen}"))
             .arg(format!("--admin={admin}"))
             .args(flags)
@@ -61,7 +67,7 @@ impl Agent {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { listen, admin, child }
+        Self { listen, admin, _state: state, child }
     }
 
     /// Waits until the status is as wanted, and returns it.

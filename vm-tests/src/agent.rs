@@ -83,12 +83,23 @@ impl Agent {
 
     /// Starts it again, ending it by SIGTERM first if it still runs.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.begin_again().await?;
+        let ready = self.until_ready().await;
+        ready.map_err(|error| anyhow!("{error:#}; its last lines:\n{}", self.log_tail()))
+    }
+
+    /// The same with these flags, where it cannot be ready: whoever calls looks for themselves.
+    pub async fn begin_again_with(&mut self, flags: Vec<String>) -> anyhow::Result<()> {
+        self.launch.flags = flags;
+        self.begin_again().await
+    }
+
+    async fn begin_again(&mut self) -> anyhow::Result<()> {
         if self.child.is_some() {
             self.terminate().await?;
         }
         self.child = Some(self.spawn().await?);
-        let ready = self.until_ready().await;
-        ready.map_err(|error| anyhow!("{error:#}; its last lines:\n{}", self.log_tail()))
+        Ok(())
     }
 
     /// Starts it again with these flags in place of the caller's earlier ones.

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::{process::Command, time::timeout};
 
-use crate::{client::Client, plan::ENDPOINT};
+use crate::{client::Client, plan::ENDPOINT, tool::on_path};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -48,9 +48,4 @@ pub(crate) async fn run(
         Ok(output.with_context(|| format!("kubectl did not end within {DEADLINE:?}"))??)
     };
     client.inside().run(output).await.map(Some)
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

@@ -1,6 +1,6 @@
 //! The whole lab: start it, use its parts, take it down. Read this first.
 
-use std::{net::SocketAddr, process::Output};
+use std::{fs, net::SocketAddr, process::Output};
 
 use anyhow::Context as _;
 use hickory_server::Server;
@@ -27,12 +27,15 @@ use crate::{
     resolver,
     rotation::{self, RotationReport, Step},
     state::{self, State},
+    unbound::Unbound,
     zone::Zone,
 };
 
 pub use crate::options::Options;
 
 const AUTHORITY: &str = "ca.pem";
+/// The agent's folder for what it knew last.
+const ANSWERS: &str = "answers";
 
 /// Dropping it takes everything down as well, but cannot say what went wrong.
 pub struct Lab {
@@ -40,6 +43,7 @@ pub struct Lab {
     agent: Agent,
     client: Client,
     plane: ControlPlane,
+    _unbound: Option<Unbound>,
     _resolver: Server<resolver::Answers>,
     proxy_place: Place,
     _client_place: Place,
@@ -72,11 +76,18 @@ impl Lab {
             control_plane(network, plan, &options, &client_place, &state).await?;
 
         progress("agent: until it is ready");
-        let agent = agent(name, options, &plan, &proxy_place, &state).await?;
+        let launch = launch(name, &options, &plan, &state);
+        let unbound = match options.unbound {
+            true => Some(unbound(&launch, &plan, &plane, &state).await?),
+            false => None,
+        };
+        let admin = Admin::new(proxy_place.inside().clone(), plan.admin)?;
+        let agent = Agent::start(launch, proxy_place.inside().clone(), admin).await?;
         Ok(Self {
             agent,
             client,
             plane,
+            _unbound: unbound,
             _resolver: resolver,
             proxy_place,
             _client_place: client_place,
@@ -141,6 +152,17 @@ impl Lab {
         let mut served = self.enis().iter().zip(before).filter(|(eni, n)| eni.connections() > *n);
         let (eni, _) = served.next().context("no ENI has seen the connection")?;
         Ok((eni.address(), held))
+    }
+
+    /// What the agent has saved of the last good answer.
+    pub fn saved_answer(&self) -> Option<String> {
+        let file = self.state.file(ANSWERS).join(format!("{}.json", ENDPOINT.to_lowercase()));
+        fs::read_to_string(file).ok()
+    }
+
+    /// As on an instance that has never run.
+    pub fn forget_answers(&self) -> anyhow::Result<()> {
+        fs::remove_dir_all(self.state.file(ANSWERS)).context("removing the saved answers")
     }
 
     pub fn load(&self, mix: Mix) -> anyhow::Result<Load> {
@@ -213,7 +235,8 @@ async fn control_plane(
     state: &State,
 ) -> anyhow::Result<(Server<resolver::Answers>, ControlPlane, Client)> {
     let zone = Zone::new(options.ttl);
-    let resolver = network.router().run(resolver::serve(zone.clone(), plan.resolver)).await?;
+    let address = if options.unbound { plan.zone_server } else { plan.resolver };
+    let resolver = network.router().run(resolver::serve(zone.clone(), address)).await?;
     let pki = Pki::for_name(ENDPOINT)?;
     state.write(AUTHORITY, &pki.authority_pem)?;
     let mut plane = ControlPlane::new(network, zone, plan, options.service, pki.server);
@@ -222,23 +245,25 @@ async fn control_plane(
     Ok((resolver, plane, client))
 }
 
-async fn agent(
-    name: &str,
-    options: Options,
-    plan: &Plan,
-    proxy: &Place,
-    state: &State,
-) -> anyhow::Result<Agent> {
+fn launch(name: &str, options: &Options, plan: &Plan, state: &State) -> Launch {
     let pins = state::pins(name);
     let datapath =
         if options.privileged { Datapath::Free { pins: &pins } } else { Datapath::Relay };
-    let launch = Launch {
+    Launch {
         lab: name.to_owned(),
-        binary: options.agent,
-        arguments: launch::arguments(plan, &datapath),
-        flags: options.agent_flags,
+        binary: options.agent.clone(),
+        arguments: launch::arguments(plan, &datapath, &state.file(ANSWERS)),
+        flags: options.agent_flags.clone(),
         log: state.file("agent.log"),
-    };
-    let admin = Admin::new(proxy.inside().clone(), plan.admin)?;
-    Agent::start(launch, proxy.inside().clone(), admin).await
+    }
+}
+
+async fn unbound(
+    launch: &Launch,
+    plan: &Plan,
+    plane: &ControlPlane,
+    state: &State,
+) -> anyhow::Result<Unbound> {
+    let (inside, config) = (plane.network.router(), state.file("unbound.conf"));
+    Unbound::start(inside, launch, config, plan.resolver, plan.zone_server).await
 }

@@ -29,7 +29,7 @@ pub(crate) enum Datapath<'a> {
     Relay,
 }
 
-pub(crate) fn arguments(plan: &Plan, datapath: &Datapath) -> Vec<String> {
+pub(crate) fn arguments(plan: &Plan, datapath: &Datapath, state: &Path) -> Vec<String> {
     let datapath = match datapath {
         Datapath::Free { pins } => ("--pin-dir", pins.display().to_string()),
         Datapath::Relay => ("--datapath", "relay".to_owned()),
@@ -39,6 +39,7 @@ pub(crate) fn arguments(plan: &Plan, datapath: &Datapath) -> Vec<String> {
         ("--listen", plan.listen.to_string()),
         ("--resolver", plan.resolver.to_string()),
         ("--admin", plan.admin.to_string()),
+        ("--state-dir", state.display().to_string()),
         datapath,
     ];
     let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
@@ -59,7 +60,8 @@ mod tests {
 
     #[test]
     fn the_relay_is_asked_for_and_pins_are_not() {
-        let line = arguments(&Plan::vpc(false), &Datapath::Relay).join(" ");
+        let state = Path::new("/run/lab/answers");
+        let line = arguments(&Plan::vpc(false), &Datapath::Relay, state).join(" ");
         assert!(line.starts_with("run --endpoint "), "{line}");
         assert!(line.ends_with("--datapath relay") && !line.contains("--pin-dir"), "{line}");
     }

@@ -25,6 +25,8 @@ pub struct Options {
     /// The largest packets that reach the client, and the ENIs, where paths narrow on the way.
     pub path_mtu_to_client: Option<u32>,
     pub path_mtu_to_enis: Option<u32>,
+    /// The resolver is unbound, which asks the lab's own.
+    pub unbound: bool,
     /// The proxy's link is like a network card's, as XDP needs it.
     pub plain_frames: bool,
 }
@@ -42,6 +44,7 @@ impl Options {
             dual_stack: false,
             path_mtu_to_client: None,
             path_mtu_to_enis: None,
+            unbound: false,
             plain_frames: false,
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     /// Both families: where it listens, and what the zone says of the ENIs.
     pub dual_stack: bool,
     pub resolver: SocketAddr,
+    /// The zone's own server, where another one stands in front of it.
+    pub zone_server: SocketAddr,
     pub admin: SocketAddr,
     /// The API servers' port.
     pub api_port: u16,
@@ -36,6 +38,7 @@ impl Plan {
             proxy: (PROXY, 443).into(),
             dual_stack,
             resolver: (RESOLVER, 53).into(),
+            zone_server: (RESOLVER, 5353).into(),
             admin: (Ipv4Addr::LOCALHOST, 9090).into(),
             api_port: 443,
             prefix: [10, 0],
@@ -44,13 +47,14 @@ impl Plan {
 
     /// Free ports of the moment, so that labs can run side by side.
     pub(crate) fn loopback() -> anyhow::Result<Self> {
-        let [listen, resolver, admin, api_port] = free_ports()?;
+        let [listen, resolver, zone_server, admin, api_port] = free_ports()?;
         let proxy = (Ipv4Addr::new(127, 0, 10, 10), listen).into();
         Ok(Self {
             listen: proxy,
             proxy,
             dual_stack: false,
             resolver: (Ipv4Addr::new(127, 0, 0, 2), resolver).into(),
+            zone_server: (Ipv4Addr::new(127, 0, 0, 2), zone_server).into(),
             admin: (Ipv4Addr::LOCALHOST, admin).into(),
             api_port,
             prefix: [127, 0],

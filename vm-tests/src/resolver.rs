@@ -1,23 +1,20 @@
-//! The VPC resolver: a real DNS server on UDP and TCP that answers from the zone.
+//! The VPC resolver: a real DNS server on UDP and TCP that answers from the zone, or lies.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+mod reply;
+
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use hickory_proto::{
-    op::{Header, HeaderCounts, Metadata, ResponseCode},
-    rr::{Name, RData, Record, RecordType},
-};
+use hickory_proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
 use hickory_server::{
     Server,
-    net::runtime::Time,
+    net::{runtime::Time, xfer::Protocol},
     server::{Request, RequestHandler, ResponseHandler, ResponseInfo},
     zone_handler::MessageResponseBuilder,
 };
 use tokio::net::{TcpListener, UdpSocket};
 
+use self::reply::{Reply, reply};
 use crate::zone::Zone;
 
 const TCP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,16 +39,14 @@ impl RequestHandler for Answers {
         request: &Request,
         mut response_handle: R,
     ) -> ResponseInfo {
-        let (code, records) = match request.request_info() {
-            Ok(info) => self.answer(info.query.original().name(), info.query.query_type()),
-            Err(_) => (ResponseCode::FormErr, Vec::new()),
-        };
+        let Some(reply) = self.reply(request) else { return failed(request) };
         let mut metadata = Metadata::response_from_request(&request.metadata);
-        metadata.response_code = code;
+        metadata.response_code = reply.code;
+        metadata.truncation = reply.truncated;
         metadata.authoritative = true;
         let response = MessageResponseBuilder::from_message_request(request).build(
             metadata,
-            &records,
+            &reply.records,
             [],
             [],
             [],
@@ -67,25 +62,16 @@ impl RequestHandler for Answers {
 }
 
 impl Answers {
-    fn answer(&self, name: &Name, kind: RecordType) -> (ResponseCode, Vec<Record>) {
-        let Some((addresses, ttl)) = self.0.answer(&name.to_ascii()) else {
-            return (ResponseCode::NXDomain, Vec::new());
+    /// `None` is silence.
+    fn reply(&self, request: &Request) -> Option<Reply> {
+        if request.protocol() == Protocol::Tcp {
+            self.0.asked_over_tcp();
+        }
+        let Ok(info) = request.request_info() else {
+            return Some(Reply::of(ResponseCode::FormErr));
         };
-        let ttl = u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX);
-        let records = addresses
-            .into_iter()
-            .map(record_data)
-            .filter(|data| data.record_type() == kind)
-            .map(|data| Record::from_rdata(name.clone(), ttl, data))
-            .collect();
-        (ResponseCode::NoError, records)
-    }
-}
-
-fn record_data(address: IpAddr) -> RData {
-    match address {
-        IpAddr::V4(address) => RData::A(address.into()),
-        IpAddr::V6(address) => RData::AAAA(address.into()),
+        let over_udp = request.protocol() == Protocol::Udp;
+        reply(&self.0, info.query.original().name(), info.query.query_type(), over_udp)
     }
 }
 
@@ -97,7 +83,10 @@ fn failed(request: &Request) -> ResponseInfo {
 
 #[cfg(test)]
 mod tests {
-    use hickory_proto::op::{Message, MessageType, OpCode, Query};
+    use hickory_proto::{
+        op::{Message, MessageType, OpCode, Query},
+        rr::{Name, RecordType},
+    };
 
     use super::*;
 

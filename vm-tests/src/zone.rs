@@ -11,16 +11,35 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct Zone(Arc<Mutex<Records>>);
 
+/// What the resolver does in place of answering as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    ServFail,
+    NxDomain,
+    /// The name exists, without any address.
+    Empty,
+    Silence,
+    /// Over UDP; TCP has the whole answer.
+    Truncated,
+    /// Three aliases with the zone's TTL, then addresses with a TTL of a day.
+    Chain,
+    /// Some of the addresses, each time others.
+    Subset,
+}
+
 #[derive(Debug)]
 struct Records {
     ttl: Duration,
     names: BTreeMap<String, Vec<IpAddr>>,
     queries: u64,
+    over_tcp: u64,
+    lie: Option<Lie>,
 }
 
 impl Zone {
     pub fn new(ttl: Duration) -> Self {
-        Self(Arc::new(Mutex::new(Records { ttl, names: BTreeMap::new(), queries: 0 })))
+        let names = BTreeMap::new();
+        Self(Arc::new(Mutex::new(Records { ttl, names, queries: 0, over_tcp: 0, lie: None })))
     }
 
     /// Replaces all addresses of a name in one go.
@@ -39,6 +58,24 @@ impl Zone {
 
     pub fn ttl(&self) -> Duration {
         self.records().ttl
+    }
+
+    /// From now on; `None` is the truth again.
+    pub fn lie(&self, lie: Option<Lie>) {
+        self.records().lie = lie;
+    }
+
+    pub(crate) fn present_lie(&self) -> Option<Lie> {
+        self.records().lie
+    }
+
+    /// Of the questions, those that came over TCP.
+    pub fn queries_over_tcp(&self) -> u64 {
+        self.records().over_tcp
+    }
+
+    pub(crate) fn asked_over_tcp(&self) {
+        self.records().over_tcp += 1;
     }
 
     /// Questions answered so far, of whatever type.

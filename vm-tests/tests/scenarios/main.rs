@@ -4,6 +4,8 @@ mod setting;
 
 mod agent_life;
 mod crash;
+mod discovery;
+mod discovery_lies;
 mod endings;
 mod families;
 mod flow_log;

@@ -64,7 +64,7 @@ pub fn options() -> Options {
     options
 }
 
-fn quick() -> Vec<String> {
+pub fn quick() -> Vec<String> {
     flags(&["--health-interval", "200ms", "--health-timeout", "500ms"])
 }
 

@@ -70,7 +70,7 @@ fn dns() -> DnsStatus {
         next_in_ms: Some(1300),
         answers: 49,
         failures: 0,
-        last_error: None,
+        ..DnsStatus::default()
     }
 }
 

@@ -24,8 +24,12 @@ pub enum Change {
     HandshakeTimeout = 5,
     /// Silence for too long; found by the agent.
     IdleTimeout = 6,
-    /// The agent reset both ends.
+    /// The agent reset both ends: the backend failed.
     BackendDown = 7,
+    /// The agent reset both ends: the backend's time to drain was over.
+    Drained = 8,
+    /// The agent reset both ends: the connection was old.
+    MaxAge = 9,
 }
 
 impl Change {
@@ -38,6 +42,8 @@ impl Change {
         Self::HandshakeTimeout,
         Self::IdleTimeout,
         Self::BackendDown,
+        Self::Drained,
+        Self::MaxAge,
     ];
 
     /// The name in logs.
@@ -51,6 +57,8 @@ impl Change {
             Self::HandshakeTimeout => "handshake_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::BackendDown => "backend_down",
+            Self::Drained => "drained",
+            Self::MaxAge => "max_age",
         }
     }
 }

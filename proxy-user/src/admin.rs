@@ -12,7 +12,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use crate::{config::Refusal, metrics, report::Report};
+use crate::{config::Refusal, report::Report};
 
 const PAGE: &str = include_str!("admin/page.html");
 const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,13 +48,16 @@ fn router(report: Report) -> Router {
 
 async fn readyz(State(report): State<Arc<Report>>) -> Response {
     match report.unready() {
-        None => "ok\n".into_response(),
+        None => report
+            .doubt()
+            .map_or("ok\n".into(), |doubt| format!("ok, but {doubt}\n"))
+            .into_response(),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n").into_response(),
     }
 }
 
 async fn metrics(State(report): State<Arc<Report>>) -> Response {
-    answer(PROMETHEUS, metrics::render(report.status(), report.journal.counts()))
+    answer(PROMETHEUS, report.metrics())
 }
 
 async fn status(State(report): State<Arc<Report>>) -> Response {

@@ -82,7 +82,8 @@ impl Agent {
             Discovery::new(resolver, config.ttl, refresh.clone(), keeper, journal.clone());
         let knowledge = discovery.knowledge();
         let port = config.endpoint.port;
-        let mut control = Control::new(port, config.health, knowledge.clone(), journal.clone());
+        let mut control =
+            Control::new(port, config.health, config.life, knowledge.clone(), journal.clone());
 
         let mut tasks = JoinSet::new();
         let datapath = run_datapath(&mut tasks, datapath, config.log.flows, &mut control, &journal);
@@ -91,6 +92,8 @@ impl Agent {
             snapshots: control.snapshots(),
             refresh,
             connect_timeout: config.connect_timeout,
+            max_age: config.life.max_age,
+            reset_window: config.packet.reset_window,
             tally: tally.clone(),
         };
         let report = Report {
@@ -103,6 +106,7 @@ impl Agent {
             knowledge,
             snapshots: control.snapshots(),
             probes: control.probes(),
+            transitions: control.transitions(),
             tally,
             journal: journal.clone(),
         };
@@ -186,8 +190,8 @@ fn run_datapath(
 ) -> DatapathFacts {
     let name = datapath.name();
     let packet = datapath.packet.map(|Packet { kernel, interface }| {
-        for target in kernel.inherited() {
-            control.inherit(BackendId(target.id), target.address);
+        for (target, legacy) in kernel.inherited() {
+            control.inherit(BackendId(target.id), target.address, *legacy);
         }
         let hook = kernel.hook();
         let flows = Flows::new(kernel, flow_log, control.snapshots(), journal.clone());

@@ -3,69 +3,82 @@
 //! ```text
 //!   new --> Probing --passes--> Live <--passes-- Down
 //!              |                 |  \--fails-----^
-//!              +--fails--> Down  +--left the answer, another lives--> Draining --fails or late--> gone
+//!              +--fails--> Down  +--gone from the answer, another lives--> Draining --late--> gone
 //! ```
 //!
-//! A backend that left the answer stands in, still live, until one of the answer lives: a change of
-//! all addresses at once leaves no moment without a live backend. One that returns to the answer
-//! keeps its id and what is known of it. One that is down or unknown when it leaves is gone at once.
+//! An address is gone from the answer once it was missing from several in a row for long enough;
+//! until then nothing changes for it, unless it fails: absent and dead is gone at once, whatever
+//! its state. One that returns keeps its id and what is known of it.
+//!
+//! There is always somebody to turn to, if ever one has passed its probes. A backend that is gone
+//! from the answer stands in, still live, until one of the answer lives. The last that lives and
+//! begins to fail is the last resort: it stays in use, its connections unharmed, until another
+//! passes. Connections are reset only when the fault is the backend's ([`fault`]).
 
 mod cause;
+mod fault;
+mod forgotten;
 mod ids;
+mod known;
+mod rules;
 mod snapshot;
+mod transitions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+use fastrand::Rng;
 use proxy_common::backend::{BackendId, MAX_BACKENDS};
 
 pub use cause::Cause;
+use forgotten::Forgotten;
 use ids::Ids;
-pub use snapshot::{Backend, Change, Snapshot, state_name};
+pub use known::Probed;
+use known::{Known, Presence};
+pub use rules::{ABSENT_ANSWERS, Rules};
+pub use snapshot::{Backend, Change, Doom, Snapshot, state_name};
+pub use transitions::Transitions;
 
 use crate::{
-    health::{Judge, Outcome, Thresholds, Verdict},
+    health::{Outcome, Verdict},
     status::BackendState,
 };
 
-/// How long a backend that left the answer and still passes its probes is kept and shown.
-pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
-
 #[derive(Debug)]
 pub struct Backends {
-    thresholds: Thresholds,
+    rules: Rules,
+    dice: Rng,
     known: BTreeMap<SocketAddr, Known>,
     ids: Ids,
-    /// Forgotten when they failed, and not in an answer since; of many, some.
-    failed: BTreeSet<SocketAddr>,
+    forgotten: Forgotten,
+    /// The last that lived, while it fails and nothing lives.
+    last_resort: Option<SocketAddr>,
     snapshot: Arc<Snapshot>,
 }
 
-#[derive(Debug)]
-struct Known {
-    id: BackendId,
-    presence: Presence,
-    judge: Judge,
-}
-
+/// What an earlier agent knew of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Presence {
-    InAnswer,
-    /// Not in the answer; forgotten at this instant, or when it fails.
-    Until(Instant),
+pub enum Legacy {
+    /// It took new connections.
+    InForce,
+    /// It only had connections.
+    HasFlows,
 }
 
 impl Backends {
-    pub fn new(thresholds: Thresholds) -> Self {
+    /// `seed`: for what is left to chance.
+    pub fn new(rules: Rules, seed: u64) -> Self {
         Self {
-            thresholds,
+            rules,
+            dice: Rng::with_seed(seed),
             known: BTreeMap::new(),
             ids: Ids::default(),
-            failed: BTreeSet::new(),
+            forgotten: Forgotten::default(),
+            last_resort: None,
             snapshot: Arc::default(),
         }
     }
@@ -80,10 +93,16 @@ impl Backends {
     }
 
     /// Takes over a backend of an earlier agent under the id that its flows know it by.
-    pub fn inherit(&mut self, id: BackendId, address: SocketAddr, now: Instant) {
+    pub fn inherit(&mut self, id: BackendId, address: SocketAddr, legacy: Legacy, now: Instant) {
         if !self.known.contains_key(&address) && self.ids.take_this(id) {
-            let presence = Presence::Until(now + DRAIN_GRACE);
-            self.known.insert(address, Known { id, presence, judge: Judge::default() });
+            let presence = match legacy {
+                Legacy::InForce => Presence::Missing { since: now, answers: 0 },
+                Legacy::HasFlows => {
+                    Presence::Left { since: now, drain: self.rules.drain(self.dice.f64()) }
+                }
+            };
+            self.known.insert(address, Known::new(id, presence));
+            self.forgotten.remove(address);
         }
         self.publish();
     }
@@ -91,61 +110,72 @@ impl Backends {
     /// Returns how many addresses there was no room for.
     pub fn answered(&mut self, answer: &BTreeSet<SocketAddr>, now: Instant) -> usize {
         let room: BTreeSet<_> = answer.iter().copied().take(MAX_BACKENDS).collect();
-        self.part_with_all_but(&room, now);
+        for (address, known) in &mut self.known {
+            known.presence = match room.contains(address) {
+                true => Presence::InAnswer,
+                false => known.presence.missed(&self.rules, self.dice.f64(), now),
+            };
+        }
         let without_id = self.admit(&room);
-        self.publish();
+        self.settle(now);
         answer.len() - room.len() + without_id
     }
 
-    pub fn probed(&mut self, address: SocketAddr, outcome: Outcome) {
-        if let Some(known) = self.known.get_mut(&address) {
-            known.judge.hear(outcome, self.thresholds);
+    pub fn probed(&mut self, address: SocketAddr, outcome: Outcome, probed: Probed) {
+        let lived = self.lives();
+        let Some(known) = self.known.get_mut(&address) else { return };
+        known.hear(outcome, probed, &self.rules);
+        if outcome == Outcome::Passed {
+            let others = self.known.iter_mut().filter(|(other, _)| **other != address);
+            others.for_each(|(_, known)| known.another_passed(probed.at));
         }
-        self.forget(|_, known| !known.is_in_answer() && known.judge.verdict() == Verdict::Down);
-        self.publish();
+        if lived && !self.lives() {
+            self.last_resort = Some(address);
+        }
+        self.settle(probed.at);
     }
 
     /// When [`Backends::tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        if self.needs_stand_ins() {
-            return None;
-        }
-        self.known.values().filter_map(Known::deadline).min()
+        let faults = self.known.values().filter_map(|known| known.fault_deadline(&self.rules));
+        let drains = self.known.values().filter_map(Known::drain_deadline);
+        faults.chain(drains.filter(|_| !self.needs_those_that_left())).min()
     }
 
     pub fn tick(&mut self, now: Instant) {
-        if !self.needs_stand_ins() {
-            self.forget(|_, known| known.deadline().is_some_and(|deadline| deadline <= now));
+        self.known.values_mut().for_each(|known| known.wait(&self.rules, now));
+        if !self.needs_those_that_left() {
+            self.forget(|known| known.is_drained(now).then_some(Doom::Drained));
         }
+        self.settle(now);
+    }
+
+    fn settle(&mut self, now: Instant) {
+        if self.needs_those_that_left() {
+            self.known.values_mut().for_each(|known| known.stay(now));
+        }
+        self.forget(|known| (known.is_dead() && !known.is_in_answer()).then_some(Doom::Down));
+        let is_last = |address: &SocketAddr| !self.lives() && self.known.contains_key(address);
+        self.last_resort = self.last_resort.filter(is_last);
         self.publish();
     }
 
-    /// Nothing of the answer lives, and something that left it does.
-    fn needs_stand_ins(&self) -> bool {
-        let mut up = self.known.values().filter(|known| known.is_up()).peekable();
-        up.peek().is_some() && !up.any(Known::is_in_answer)
+    fn lives(&self) -> bool {
+        self.known.values().any(Known::is_up)
+    }
+
+    /// Nothing that has not left lives: what has left stands in, or may yet.
+    fn needs_those_that_left(&self) -> bool {
+        !self.known.values().any(|known| known.is_up() && !known.has_left())
     }
 
     /// With one that lives, the others have had their first probe. With none, all are known to fail.
     fn is_judged(&self) -> bool {
         let mut known = self.known.values();
-        if self.known.values().any(Known::is_up) {
-            return !known.any(|known| known.judge.is_promising());
+        if self.lives() {
+            return !known.any(Known::is_promising);
         }
-        !self.known.is_empty() && known.all(|known| known.judge.verdict() == Verdict::Down)
-    }
-
-    fn part_with_all_but(&mut self, answer: &BTreeSet<SocketAddr>, now: Instant) {
-        self.forget(|address, known| {
-            known.is_in_answer() && !answer.contains(address) && !known.is_up()
-        });
-        for (address, known) in &mut self.known {
-            if answer.contains(address) {
-                known.presence = Presence::InAnswer;
-            } else if known.is_in_answer() {
-                known.presence = Presence::Until(now + DRAIN_GRACE);
-            }
-        }
+        !self.known.is_empty() && known.all(|known| known.verdict() == Verdict::Down)
     }
 
     /// Returns how many got no id.
@@ -159,68 +189,55 @@ impl Backends {
                 without_id += 1;
                 continue;
             };
-            let known = Known { id, presence: Presence::InAnswer, judge: Judge::default() };
-            self.known.insert(*address, known);
-            self.failed.remove(address);
+            self.known.insert(*address, Known::new(id, Presence::InAnswer));
+            self.forgotten.remove(*address);
         }
         without_id
     }
 
-    fn forget(&mut self, is_gone: impl Fn(&SocketAddr, &Known) -> bool) {
-        let Self { known, ids, failed, .. } = self;
+    fn forget(&mut self, doom: impl Fn(&Known) -> Option<Doom>) {
+        let Self { known, ids, forgotten, .. } = self;
         known.retain(|address, known| {
-            let gone = is_gone(address, known);
-            if gone {
-                ids.give_back(known.id);
-            }
-            if gone && known.judge.verdict() == Verdict::Down {
-                failed.insert(*address);
-            }
-            !gone
+            let Some(doom) = doom(known) else { return true };
+            ids.give_back(known.id);
+            forgotten.add(*address, doom);
+            false
         });
-        while failed.len() > MAX_BACKENDS {
-            failed.pop_first();
-        }
     }
 
     fn publish(&mut self) {
-        let stand_in = self.needs_stand_ins();
-        let backends: Vec<_> =
-            self.known.iter().map(|(address, known)| known.show(*address, stand_in)).collect();
-        let is_judged = self.snapshot.is_judged || self.is_judged();
-        let failed = self.failed.clone();
-        let next = Snapshot { generation: self.snapshot.generation, is_judged, backends, failed };
-        if next != *self.snapshot {
+        let before = &self.snapshot;
+        let next = Snapshot {
+            generation: before.generation,
+            is_judged: before.is_judged || self.is_judged(),
+            backends: self.known.iter().map(|(at, known)| self.show(*at, known)).collect(),
+            last_resort: self.last_resort,
+            prefers_own_zone: self.rules.prefer_zone,
+            doomed: self.doomed(),
+        };
+        if next != **before {
             self.snapshot = Arc::new(Snapshot { generation: next.generation + 1, ..next });
         }
     }
-}
 
-impl Known {
-    fn show(&self, address: SocketAddr, stand_in: bool) -> Backend {
-        let state = match (self.presence, self.judge.verdict()) {
-            (Presence::InAnswer, Verdict::Unknown) => BackendState::Probing,
-            (Presence::InAnswer, Verdict::Down) => BackendState::Down,
-            (Presence::InAnswer, Verdict::Up) => BackendState::Live,
-            (Presence::Until(_), Verdict::Up) if stand_in => BackendState::Live,
-            (Presence::Until(_), _) => BackendState::Draining,
+    fn show(&self, address: SocketAddr, known: &Known) -> Backend {
+        let state = match self.last_resort == Some(address) {
+            true => BackendState::Live,
+            false => known.state(self.needs_those_that_left()),
         };
-        Backend { id: self.id, address, state, resolved: self.is_in_answer() }
-    }
-
-    fn is_in_answer(&self) -> bool {
-        self.presence == Presence::InAnswer
-    }
-
-    fn is_up(&self) -> bool {
-        self.judge.verdict() == Verdict::Up
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self.presence {
-            Presence::InAnswer => None,
-            Presence::Until(deadline) => Some(deadline),
+        Backend {
+            id: known.id,
+            address,
+            state,
+            resolved: known.is_in_answer(),
+            own_zone: self.rules.zone.holds(address.ip()),
         }
+    }
+
+    fn doomed(&self) -> BTreeMap<SocketAddr, Doom> {
+        let spared = |address: &SocketAddr| self.last_resort == Some(*address);
+        let dead = self.known.iter().filter(|(at, known)| known.is_dead() && !spared(at));
+        dead.map(|(address, _)| (*address, Doom::Down)).chain(self.forgotten.all()).collect()
     }
 }
 

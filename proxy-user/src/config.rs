@@ -3,6 +3,7 @@
 
 mod endpoint;
 mod invalid;
+mod life;
 mod period;
 mod settings;
 mod source_ports;
@@ -22,6 +23,7 @@ use thiserror::Error;
 
 pub use endpoint::{Endpoint, HostName};
 pub use invalid::Invalid;
+pub use life::LifeConfig;
 pub use period::{Patience, Period};
 pub use settings::Settings;
 pub use source_ports::SourcePorts;
@@ -49,6 +51,7 @@ pub struct Config {
     pub ttl: TtlRange,
     pub state: StateConfig,
     pub health: HealthConfig,
+    pub life: LifeConfig,
     pub connect_timeout: Duration,
     pub admin: SocketAddr,
     pub log: LogConfig,
@@ -63,7 +66,7 @@ pub struct PacketConfig {
     pub connections: u32,
     pub source_ports: SourcePorts,
     pub timeouts: FlowTimeouts,
-    /// Over how long the connections of a dead backend are reset.
+    /// Over how long connections are reset that must end.
     pub reset_window: Duration,
     pub mss_clamp: MssClamp,
     pub pin_dir: PathBuf,
@@ -155,6 +158,7 @@ impl Config {
                 fall: settings.fall.unwrap_or(Probes::THREE).get(),
                 rise: settings.rise.unwrap_or(Probes::ONE).get(),
             },
+            life: LifeConfig::new(&settings),
             endpoint: settings.endpoint.clone().ok_or_else(missing_endpoint)?,
             listen: settings.listen.unwrap_or(DEFAULT_LISTEN).get(),
             datapath,

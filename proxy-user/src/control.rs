@@ -16,12 +16,13 @@ use tokio::{
 };
 
 use crate::{
-    backends::{Backends, Cause, Snapshot},
-    config::HealthConfig,
+    backends::{Backends, Cause, Legacy, Probed, Rules, Snapshot, Transitions},
+    config::{HealthConfig, LifeConfig},
     discovery::{Answer, Knowledge},
-    health::{Finding, Outcome, Probers, Thresholds},
+    health::{Finding, Outcome, Probers},
     journal::{Journal, Kind},
     status::ProbeStatus,
+    zone::Zone,
 };
 
 /// Findings that wait while the task is busy; a prober waits for room.
@@ -34,9 +35,12 @@ pub struct Control {
     backends: Backends,
     probers: Probers,
     knowledge: watch::Receiver<Knowledge>,
+    /// Answers heard so far: a lookup that failed repeats the last one.
+    answers: u64,
     findings: mpsc::Receiver<Finding>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     probes: watch::Sender<ProbeBook>,
+    transitions: watch::Sender<Transitions>,
     journal: Journal,
 }
 
@@ -44,18 +48,26 @@ impl Control {
     pub fn new(
         port: NonZeroU16,
         health: HealthConfig,
+        life: LifeConfig,
         knowledge: watch::Receiver<Knowledge>,
         journal: Journal,
     ) -> Self {
         let (sender, findings) = mpsc::channel(FINDINGS);
+        let zone = Zone::of_host();
+        if life.prefer_zone && zone.is_empty() {
+            let wrong = "--prefer-zone: no interface has a subnet, so no backend is preferred";
+            journal.warn(Kind::Backend, wrong);
+        }
         Self {
             port,
-            backends: Backends::new(Thresholds { fall: health.fall, rise: health.rise }),
+            backends: Backends::new(Rules::new(health, life, zone), fastrand::u64(..)),
             probers: Probers::new(health, sender),
             knowledge,
+            answers: 0,
             findings,
             snapshots: watch::Sender::default(),
             probes: watch::Sender::default(),
+            transitions: watch::Sender::default(),
             journal,
         }
     }
@@ -68,10 +80,14 @@ impl Control {
         self.probes.subscribe()
     }
 
+    pub fn transitions(&self) -> watch::Receiver<Transitions> {
+        self.transitions.subscribe()
+    }
+
     /// Backends of an earlier agent keep their ids; those of another port are not ours.
-    pub fn inherit(&mut self, id: BackendId, address: SocketAddr) {
+    pub fn inherit(&mut self, id: BackendId, address: SocketAddr, legacy: Legacy) {
         if address.port() == self.port.get() {
-            self.backends.inherit(id, address, Instant::now());
+            self.backends.inherit(id, address, legacy, Instant::now());
             self.publish(&Cause::Inherited);
         }
     }
@@ -97,8 +113,11 @@ impl Control {
     }
 
     fn answered(&mut self) {
-        let answer = self.knowledge.borrow_and_update().answer.clone();
-        let Some(Answer { addresses, .. }) = answer else { return };
+        let Knowledge { answer, answers, .. } = self.knowledge.borrow_and_update().clone();
+        let Some(Answer { addresses, .. }) = answer.filter(|_| answers != self.answers) else {
+            return;
+        };
+        self.answers = answers;
         let answer: BTreeSet<_> =
             addresses.iter().map(|ip| SocketAddr::new(*ip, self.port.get())).collect();
         let left_out = self.backends.answered(&answer, Instant::now());
@@ -118,7 +137,9 @@ impl Control {
         }
         self.probes.send_modify(|book| note(book, finding));
         let outcome = if finding.result.is_ok() { Outcome::Passed } else { Outcome::Failed };
-        self.backends.probed(finding.backend, outcome);
+        let at = Instant::now();
+        let begun = at.checked_sub(finding.took).unwrap_or(at);
+        self.backends.probed(finding.backend, outcome, Probed { begun, at });
         self.publish(&Cause::Probed(finding));
     }
 
@@ -129,10 +150,35 @@ impl Control {
         }
         for change in after.changes_since(&before) {
             self.journal.note(Kind::Backend, format!("{change}: {}", cause.of(&change)));
+            self.transitions.send_modify(|counts| counts.count(&change));
         }
+        self.tell_of_the_whole(&before, &after, cause);
         let known = self.backends.addresses();
         self.probes.send_modify(|book| book.retain(|address, _| known.contains(address)));
         self.snapshots.send_replace(after);
+    }
+
+    /// What is not the state of any one backend.
+    fn tell_of_the_whole(&self, before: &Snapshot, after: &Snapshot, cause: &Cause<'_>) {
+        if let Some(last) = after.last_resort.filter(|_| after.last_resort != before.last_resort) {
+            let why = cause.of_fault(last);
+            let message = format!("{last}: stays in use, for no other is live, but {why}");
+            self.journal.warn(Kind::Backend, message);
+        }
+        if let Some(last) = before.last_resort.filter(|_| after.last_resort.is_none()) {
+            let message = format!("{last}: is the last resort no more");
+            self.journal.note(Kind::Backend, message);
+        }
+        match (before.spills_over(), after.spills_over()) {
+            (false, true) => {
+                let message = "none of the own zone is live: new connections leave it";
+                self.journal.warn(Kind::Backend, message);
+            }
+            (true, false) => {
+                self.journal.note(Kind::Backend, "new connections keep to the own zone again");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Chooses what moves the bytes, and says why.
 
+pub mod age;
 pub mod carry;
 pub mod flows;
 pub mod interface;
@@ -98,6 +99,7 @@ pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
         timeouts: config.packet.timeouts,
         reset_window: config.packet.reset_window,
         mss_clamp: config.packet.mss_clamp,
+        max_age: config.life.max_age,
         events: config.log.flows,
         log: config.log.ebpf,
     })

@@ -19,3 +19,4 @@ mod metrics;
 mod report;
 pub mod status;
 pub mod table;
+mod zone;

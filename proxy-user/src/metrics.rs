@@ -10,7 +10,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    backends::state_name,
+    backends::{Transitions, state_name},
     journal::Kind,
     status::{BackendState, BackendStatus, Status},
 };
@@ -23,13 +23,18 @@ const STATES: [BackendState; 4] =
 struct Scrape {
     status: Status,
     events: BTreeMap<Kind, u64>,
+    transitions: Transitions,
 }
 
 type Labels = Vec<(&'static str, String)>;
 
-pub fn render(status: Status, events: BTreeMap<Kind, u64>) -> Result<String, fmt::Error> {
+pub fn render(
+    status: Status,
+    events: BTreeMap<Kind, u64>,
+    transitions: Transitions,
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape { status, events }));
+    registry.register_collector(Box::new(Scrape { status, events, transitions }));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
@@ -79,6 +84,11 @@ impl Scrape {
             (label("state", state_name(state)), count.count() as u64)
         });
         out.gauge("enigate_backends", "By state", states)?;
+        let transitions = self.transitions.all().map(|(from, to, count)| {
+            (vec![("from", from.to_owned()), ("to", to.to_owned())], count)
+        });
+        let help = "Changes of a backend's state";
+        out.counter("enigate_backend_transitions", help, transitions)?;
         self.connections(out)?;
         self.traffic(out)?;
         let probes = self.each_way("result", ["passed", "failed"], |backend| {
@@ -130,6 +140,9 @@ impl Scrape {
         out.counter("enigate_flow_events_lost", "That could not be logged", lost)?;
         let clamped = [(vec![], datapath.mss_clamped)];
         out.counter("enigate_mss_clamped", "SYNs whose MSS was lowered", clamped)?;
+        let resets = datapath.resets.iter().map(|(why, n)| (label("reason", why), *n));
+        let help = "Connections of the packet path that the agent has ended";
+        out.counter("enigate_connections_reset", help, resets)?;
         let reasons = self.status.reasons.iter().map(|(why, n)| (label("reason", why), *n));
         out.counter("enigate_packets_not_forwarded", "Dropped or left to the stack", reasons)
     }

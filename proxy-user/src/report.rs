@@ -1,6 +1,7 @@
 //! The agent's state as `/status` says it, put together from what each part publishes.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Instant,
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{
-    backends::{Backend, Snapshot},
+    backends::{Backend, Snapshot, Transitions},
     config::Endpoint,
     control::ProbeBook,
     datapath::{
@@ -21,6 +22,7 @@ use crate::{
     discovery::Knowledge,
     journal::Journal,
     lifecycle::Phase,
+    metrics,
     status::{BackendStatus, DatapathStatus, DnsStatus, Status},
 };
 
@@ -35,6 +37,7 @@ pub struct Report {
     pub knowledge: watch::Receiver<Knowledge>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub probes: watch::Receiver<ProbeBook>,
+    pub transitions: watch::Receiver<Transitions>,
     pub tally: Arc<Tally>,
     pub journal: Journal,
 }
@@ -72,6 +75,17 @@ impl Report {
         })
     }
 
+    /// Why new connections may come to nothing, although there is no better place for them.
+    pub fn doubt(&self) -> Option<String> {
+        let last = self.snapshots.borrow().last_resort?;
+        Some(format!("the last backend in use, {last}, fails its probes"))
+    }
+
+    pub fn metrics(&self) -> Result<String, fmt::Error> {
+        let transitions = self.transitions.borrow().clone();
+        metrics::render(self.status(), self.journal.counts(), transitions)
+    }
+
     fn why_nothing_lives(&self, snapshot: &Snapshot) -> String {
         let knowledge = self.knowledge.borrow();
         match (&knowledge.error, snapshot.backends.len()) {
@@ -92,7 +106,7 @@ impl Report {
             listen: self.listen,
             started_at: self.started_at,
             ready: unready.is_none(),
-            reason: unready.or_else(|| view.error.clone()),
+            reason: unready.or_else(|| self.doubt()).or_else(|| view.error.clone()),
             datapath: self.datapath(&view),
             dns: self.dns(),
             generation: snapshot.generation,
@@ -115,6 +129,7 @@ impl Report {
             reason: self.datapath.reason.clone(),
             hook: packet.map(|packet| packet.hook.into()),
             interface: packet.map(|packet| packet.interface.clone()),
+            resets: view.resets.iter().map(|(why, n)| ((*why).into(), *n)).collect(),
             flow_entries: view.entries,
             flow_capacity: view.capacity,
             flow_events_lost: view.counted.events_lost,
@@ -151,6 +166,7 @@ impl Report {
             address: backend.address,
             state: backend.state,
             resolved: backend.resolved,
+            own_zone: backend.own_zone,
             probe,
             open: counters.open,
             opened: counters.opened,

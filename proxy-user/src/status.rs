@@ -46,6 +46,8 @@ pub struct DatapathStatus {
     pub flow_events_lost: u64,
     /// SYNs whose maximum segment size was lowered.
     pub mss_clamped: u64,
+    /// Connections that the agent has ended, by reason.
+    pub resets: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,6 +78,8 @@ pub struct BackendStatus {
     pub state: BackendState,
     /// Is it in the last good answer?
     pub resolved: bool,
+    /// Is it in one of the appliance's own subnets?
+    pub own_zone: bool,
     pub probe: ProbeStatus,
     pub open: u64,
     pub opened: u64,
@@ -90,9 +94,9 @@ pub struct BackendStatus {
 pub enum BackendState {
     /// In an answer, not yet known to live.
     Probing,
-    /// Takes new connections.
+    /// Takes new connections; so does the last resort, which fails its probes.
     Live,
-    /// No longer in the answer: keeps what it has, takes nothing new.
+    /// Gone from the answer: keeps what it has for a while, takes nothing new.
     Draining,
     /// Fails its probes.
     Down,

@@ -9,8 +9,18 @@ use crate::{
 
 const EVENTS: usize = 10;
 const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-const HEADER: [&str; 9] =
-    ["ID", "ADDRESS", "STATE", "OPEN", "OPENED", "TO BACKEND", "TO CLIENT", "PROBE", "LAST ERROR"];
+const HEADER: [&str; 10] = [
+    "ID",
+    "ADDRESS",
+    "ZONE",
+    "STATE",
+    "OPEN",
+    "OPENED",
+    "TO BACKEND",
+    "TO CLIENT",
+    "PROBE",
+    "LAST ERROR",
+];
 
 pub fn status(status: &Status) -> String {
     let mut out = String::new();
@@ -43,6 +53,7 @@ fn row(backend: &BackendStatus) -> [String; HEADER.len()] {
     [
         backend.id.to_string(),
         backend.address.to_string(),
+        if backend.own_zone { "own" } else { "other" }.to_owned(),
         state_name(backend.state).to_owned(),
         backend.open.to_string(),
         backend.opened.to_string(),
@@ -140,6 +151,7 @@ mod tests {
             address: address.parse().unwrap(),
             state,
             resolved: true,
+            own_zone: id == 1,
             probe: ProbeStatus { last_ms: Some(0.52), ..ProbeStatus::default() },
             open: 2,
             opened: 30,
@@ -171,6 +183,7 @@ mod tests {
                 flow_capacity: 262_144,
                 flow_events_lost: 0,
                 mss_clamped: 0,
+                resets: BTreeMap::new(),
             },
             dns: DnsStatus {
                 addresses: vec!["10.0.21.10".parse().unwrap()],
@@ -201,9 +214,9 @@ dns            10.0.21.10, TTL 60 s, next in 12.3 s, 7 answers, 0 failures
 listener       5 accepted, 0 open, 0 relayed
 not forwarded  fragment 2, not_tcp 9
 
-ID  ADDRESS         STATE     OPEN  OPENED  TO BACKEND  TO CLIENT  PROBE   LAST ERROR
-1   10.0.21.10:443  live      2     30      512 B       3.0 MiB    0.5 ms
-12  [fd00::1]:443   draining  2     30      512 B       3.0 MiB    0.5 ms
+ID  ADDRESS         ZONE   STATE     OPEN  OPENED  TO BACKEND  TO CLIENT  PROBE   LAST ERROR
+1   10.0.21.10:443  own    live      2     30      512 B       3.0 MiB    0.5 ms
+12  [fd00::1]:443   other  draining  2     30      512 B       3.0 MiB    0.5 ms
 
 2026-01-02T03:04:06Z  dns        answer: 10.0.21.10
 ";

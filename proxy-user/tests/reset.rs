@@ -27,7 +27,11 @@ use proxy_common::{
     flow::{Direction, Flow, FlowKey, Half},
     stamp::Stamp,
 };
-use proxy_user::datapath::kernel::{Hook, reset::Resets, scan::FlowTable};
+use proxy_user::datapath::kernel::{
+    Hook,
+    reset::{Doomed, Sum},
+    scan::FlowTable,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// The other end of the pair: here it is client and backend.
@@ -75,6 +79,10 @@ fn insert(table: &mut FlowTable, n: u16, backend: u16) {
     table.insert(key(backend, source), back, 0).unwrap();
 }
 
+fn doomed(port: u16) -> Doomed {
+    Doomed::from([(SocketAddr::from((OTHER, port)), Change::Drained)])
+}
+
 /// Source port, destination port and sequence number of the next RST.
 fn next_rst(raw: &mut Socket) -> (u16, u16, u32) {
     let mut packet = [0; 2_048];
@@ -95,21 +103,21 @@ fn both_ends_hear_of_it_with_the_number_that_they_expect() {
         let mut raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP)).unwrap();
         raw.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
 
-        kernel.bury(BTreeSet::from([SocketAddr::from((OTHER, DEAD))])).unwrap();
+        kernel.bury(doomed(DEAD)).unwrap();
         let (mut steps, mut told) = (0, Vec::new());
         let sum = loop {
             let (resets, ended) = kernel.reset().unwrap();
             told.extend(ended);
             steps += 1;
             if resets.is_over {
-                break resets;
+                break resets.sum;
             }
         };
         let sent = 2 * u64::from(CONNECTIONS);
         let connections = u64::from(CONNECTIONS);
-        assert_eq!(sum, Resets { connections, sent, error: None, is_over: true });
+        assert_eq!(sum, Sum { connections, sent, error: None });
         assert_eq!(steps, usize::from(CONNECTIONS), "they are spread");
-        assert!(told.iter().all(|event| event.change() == Some(Change::BackendDown)));
+        assert!(told.iter().all(|event| event.change() == Some(Change::Drained)));
         let told: BTreeSet<_> = told.iter().map(|event| event.client_port.get()).collect();
         assert_eq!(told, (1..=CONNECTIONS).collect());
 
@@ -131,19 +139,19 @@ fn a_second_death_amid_the_resets_of_the_first_leaves_none_out_of_the_sum() {
         let mut table = table(place);
         (1..=CONNECTIONS).for_each(|n| insert(&mut table, n, DEAD));
         (11..=10 + CONNECTIONS).for_each(|n| insert(&mut table, n, ALIVE));
-        kernel.bury(BTreeSet::from([SocketAddr::from((OTHER, DEAD))])).unwrap();
+        kernel.bury(doomed(DEAD)).unwrap();
         let (first, _) = kernel.reset().unwrap();
-        assert_eq!((first.connections, first.is_over), (1, false), "it is amid them");
+        assert_eq!((first.sum.connections, first.is_over), (1, false), "it is amid them");
 
-        kernel.bury(BTreeSet::from([SocketAddr::from((OTHER, ALIVE))])).unwrap();
+        kernel.bury(doomed(ALIVE)).unwrap();
         let sum = loop {
             let (resets, _) = kernel.reset().unwrap();
             if resets.is_over {
-                break resets;
+                break resets.sum;
             }
         };
         let connections = 2 * u64::from(CONNECTIONS);
-        assert_eq!(sum, Resets { connections, sent: 2 * connections, error: None, is_over: true });
+        assert_eq!(sum, Sum { connections, sent: 2 * connections, error: None });
         assert_eq!(table.keys().count(), 0);
     });
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::{
+    collections::HashSet,
     net::Ipv4Addr,
     time::{Duration, Instant},
 };
@@ -16,9 +17,12 @@ use proxy_common::{
 };
 use proxy_user::{
     config::FlowTimeouts,
-    datapath::kernel::{
-        scan::{FlowTable, STEP},
-        sweep::Sweep,
+    datapath::{
+        age::MaxAge,
+        kernel::{
+            scan::{FlowTable, STEP},
+            sweep::Sweep,
+        },
     },
 };
 
@@ -100,7 +104,7 @@ fn each_round_deletes_what_is_over_by_then_and_counts_each_connection_once() {
     for (halves, kind) in kinds.into_iter().zip(0..) {
         (0..EACH).for_each(|n| insert(&mut table, kind * EACH + n, halves, at(100)));
     }
-    let mut sweep = Sweep::new(FlowTimeouts::default());
+    let mut sweep = Sweep::new(FlowTimeouts::default(), None);
     let (connections, entries) = (u64::from(EACH), u64::from(2 * EACH));
     for (now, [deleted, unseen, left]) in [
         (at(105), [0, 0, 3 * entries]),
@@ -115,10 +119,33 @@ fn each_round_deletes_what_is_over_by_then_and_counts_each_connection_once() {
 }
 
 #[test]
+fn open_connections_older_than_they_may_be_are_named_a_few_in_each_step() {
+    const EACH: u32 = 200;
+    let mut table = table(65_536);
+    let kinds = [[Half::Open, Half::Open], [Half::Open, Half::Done], [Half::Done, Half::Done]];
+    for (halves, kind) in kinds.into_iter().zip(0..) {
+        (0..EACH).for_each(|n| insert(&mut table, kind * EACH + n, halves, at(1_000)));
+    }
+    let max_age = MaxAge::new(Duration::from_secs(100));
+    let mut sweep = Sweep::new(FlowTimeouts::default(), Some(max_age));
+    assert_eq!(sweep.step(&mut table, at(1_089)).unwrap().old, []);
+    let old = sweep.step(&mut table, at(1_111)).unwrap().old;
+    assert_eq!(old.len(), 64);
+    let open: HashSet<_> = (0..2 * EACH).map(client).collect();
+    assert!(old.iter().all(|key| open.contains(&key.remote)), "towards the backend, and open");
+    let mut forever = Sweep::new(FlowTimeouts::default(), None);
+    assert_eq!(forever.step(&mut table, at(1_111)).unwrap().old, []);
+}
+
+fn client(n: u32) -> Addr {
+    Addr::from(Ipv4Addr::from_bits(0x0a00_0000 + n))
+}
+
+#[test]
 fn a_table_of_a_million_entries_is_swept_in_steps_of_bounded_size() {
     let mut table = table(MILLION);
     (0..MILLION / 2).for_each(|n| insert(&mut table, n, [Half::Open; 2], at(100)));
-    let mut sweep = Sweep::new(FlowTimeouts::default());
+    let mut sweep = Sweep::new(FlowTimeouts::default(), None);
     let (entries, connections) = (u64::from(MILLION), u64::from(MILLION / 2));
     for (what, now, [deleted, unseen, left]) in [
         ("young", at(101), [0, 0, entries]),

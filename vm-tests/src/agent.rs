@@ -128,6 +128,8 @@ impl Agent {
                 .args(&launch.arguments)
                 .args(&launch.flags)
                 .env(state::MARK, &launch.lab)
+                // Flags beat the environment: a scenario may say otherwise.
+                .env("ENIGATE_ABSENT_GRACE", "1s")
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)

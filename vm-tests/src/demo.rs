@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     rotate_every: Period,
     /// How long the resolver's answers hold, in whole seconds
-    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
     ttl: Period,
     /// Print lines in place of the live view
     #[arg(long)]

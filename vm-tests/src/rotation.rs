@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proxy_user::status::{BackendState, Status};
+use proxy_user::{
+    backends::ABSENT_ANSWERS,
+    status::{BackendState, Status},
+};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -19,8 +22,8 @@ use crate::{
     eni::{Eni, Subnet},
 };
 
-/// Old ENIs outlive the answer that named them by its TTL and this.
-const AFTER_TTL: Duration = Duration::from_secs(2);
+/// Old ENIs outlive the answers that the agent waits for before they count as gone, and this.
+const AFTER_ANSWERS: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(25);
 
 /// What a rotation is doing now.
@@ -58,7 +61,7 @@ impl fmt::Display for Step {
 
 /// How long old ENIs go on serving after the answer has changed.
 pub(crate) fn grace(ttl: Duration) -> Duration {
-    ttl + AFTER_TTL
+    ABSENT_ANSWERS * ttl + AFTER_ANSWERS
 }
 
 pub(crate) async fn rotate(

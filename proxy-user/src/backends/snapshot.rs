@@ -1,6 +1,6 @@
 //! The backends as everything downstream sees them: immutable, and whole.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use proxy_common::backend::BackendId;
 
@@ -13,6 +13,16 @@ pub struct Backend {
     pub state: BackendState,
     /// Is it in the last good answer?
     pub resolved: bool,
+    /// Is it in one of the appliance's own subnets?
+    pub own_zone: bool,
+}
+
+/// Why connections to a backend are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doom {
+    Down,
+    /// Their time to drain is over.
+    Drained,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +33,12 @@ pub struct Snapshot {
     pub is_judged: bool,
     /// By address.
     pub backends: Vec<Backend>,
-    /// Not among the backends any more, and failing when they were last probed.
-    pub failed: BTreeSet<SocketAddr>,
+    /// Fails its probes and counts as live: nothing better is left.
+    pub last_resort: Option<SocketAddr>,
+    /// New connections keep to the own zone while a backend there is live.
+    pub prefers_own_zone: bool,
+    /// Those whose connections are to end, among the backends or known no more.
+    pub doomed: BTreeMap<SocketAddr, Doom>,
 }
 
 /// One backend's step from one state to another; `None` is not known.
@@ -38,15 +52,23 @@ pub struct Change {
 }
 
 impl Snapshot {
-    /// Those that new connections may choose from.
     pub fn live(&self) -> impl Iterator<Item = &Backend> {
         self.backends.iter().filter(|backend| backend.state == BackendState::Live)
     }
 
-    /// Those whose connections have nobody at their other end; not those that only left the answer.
-    pub fn dead(&self) -> BTreeSet<SocketAddr> {
-        let down = self.backends.iter().filter(|backend| backend.state == BackendState::Down);
-        down.map(|backend| backend.address).chain(self.failed.iter().copied()).collect()
+    /// Those that new connections choose from. On the packet path a connection stays within its
+    /// family, so each family has its own preference.
+    pub fn choices(&self) -> impl Iterator<Item = &Backend> {
+        let near = [false, true].map(|is_ipv4| {
+            self.live().any(|live| live.own_zone && live.address.is_ipv4() == is_ipv4)
+        });
+        let is_near = move |live: &Backend| near[usize::from(live.address.is_ipv4())];
+        self.live().filter(move |live| !self.prefers_own_zone || live.own_zone || !is_near(live))
+    }
+
+    /// The own zone is preferred, and some new connections must leave it.
+    pub fn spills_over(&self) -> bool {
+        self.prefers_own_zone && self.choices().any(|choice| !choice.own_zone)
     }
 
     fn find(&self, address: SocketAddr) -> Option<&Backend> {
@@ -75,8 +97,17 @@ impl Snapshot {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |state: Option<BackendState>, none| state.map_or(none, state_name);
-        write!(f, "{}: {} -> {}", self.address, name(self.from, "new"), name(self.to, "gone"))
+        write!(f, "{}: {} -> {}", self.address, self.from_name(), self.to_name())
+    }
+}
+
+impl Change {
+    pub fn from_name(&self) -> &'static str {
+        self.from.map_or("new", state_name)
+    }
+
+    pub fn to_name(&self) -> &'static str {
+        self.to.map_or("gone", state_name)
     }
 }
 

@@ -96,6 +96,30 @@ pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub rise: Option<Probes>,
 
+    /// Time that an address must be missing from the answers before it counts as gone; at once
+    /// if it fails its probes [default: 30s]
+    #[arg(long, env = "ENIGATE_ABSENT_GRACE", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub absent_grace: Option<Patience>,
+
+    /// Time that connections may stay on a backend that is gone from the answers and passes its
+    /// probes, a tenth more or less [default: 1h]
+    #[arg(long, env = "ENIGATE_DRAIN", value_name = "DURATION", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub drain: Option<Patience>,
+
+    /// Age at which connections are reset, a tenth more or less [default: none]
+    #[arg(long, env = "ENIGATE_MAX_AGE", value_name = "DURATION", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub max_age: Option<Period>,
+
+    /// Keep new connections to backends in the host's own subnets while one there is live
+    /// [default: false]
+    #[arg(long, env = "ENIGATE_PREFER_ZONE", value_name = "BOOL", num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "true")]
+    pub prefer_zone: Option<bool>,
+
     /// Time that the relay gives a backend to accept a connection, before it tries the next
     /// [default: 3s]
     #[arg(long, env = "ENIGATE_CONNECT_TIMEOUT", value_name = "DURATION")]
@@ -136,7 +160,8 @@ pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub timeout_closing: Option<Period>,
 
-    /// Time over which the connections of a dead backend are reset [default: 2s]
+    /// Time over which the connections of a backend are reset that is down or has drained
+    /// [default: 2s]
     #[arg(long, env = "ENIGATE_RESET_WINDOW", value_name = "DURATION")]
     #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
@@ -210,6 +235,10 @@ impl Settings {
             health_timeout: self.health_timeout.or(lower.health_timeout),
             fall: self.fall.or(lower.fall),
             rise: self.rise.or(lower.rise),
+            absent_grace: self.absent_grace.or(lower.absent_grace),
+            drain: self.drain.or(lower.drain),
+            max_age: self.max_age.or(lower.max_age),
+            prefer_zone: self.prefer_zone.or(lower.prefer_zone),
             connect_timeout: self.connect_timeout.or(lower.connect_timeout),
             table_size: self.table_size.or(lower.table_size),
             source_ports: self.source_ports.or(lower.source_ports),

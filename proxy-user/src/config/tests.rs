@@ -29,6 +29,8 @@ fn the_defaults_are_what_the_help_says() {
         ("health-timeout <DURATION>", period(config.health.timeout)),
         ("fall <PROBES>", config.health.fall.to_string()),
         ("rise <PROBES>", config.health.rise.to_string()),
+        ("absent-grace <DURATION>", period(config.life.absent_grace)),
+        ("drain <DURATION>", period(config.life.drain)),
         ("connect-timeout <DURATION>", period(config.connect_timeout)),
         ("table-size <CONNECTIONS>", config.packet.connections.to_string()),
         ("timeout-syn <DURATION>", period(timeouts.of(Life::Opening))),

@@ -2,20 +2,26 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use super::{
+    age::MaxAge,
     pick::candidates,
     relay::relay,
     socket,
     tally::{Failure, Open, Tally},
 };
 use crate::{
-    backends::{Backend, Snapshot},
+    backends::{Backend, Doom, Snapshot},
     discovery::Refresh,
 };
 
@@ -28,6 +34,10 @@ pub struct Carrier {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub refresh: Refresh,
     pub connect_timeout: Duration,
+    /// About how old connections may become.
+    pub max_age: Option<Duration>,
+    /// Over how long the connections of a backend are reset that is down or has drained.
+    pub reset_window: Duration,
     pub tally: Arc<Tally>,
 }
 
@@ -48,7 +58,35 @@ impl Carrier {
         let _open = Open::count(&traffic.open);
         traffic.opened.fetch_add(1, Relaxed);
         self.tally.relayed.fetch_add(1, Relaxed);
-        relay(client, stream, &traffic, HALF_CLOSED).await
+        // Whatever ends first drops the others, and with the relay both streams, which are reset.
+        tokio::select! {
+            ended = relay(client, stream, &traffic, HALF_CLOSED) => ended,
+            doom = self.doomed(backend.address) => Err(doom),
+            () = self.aged() => Err(Failure::MaxAge),
+        }
+    }
+
+    /// A while after the backend's connections are to end.
+    async fn doomed(&self, backend: SocketAddr) -> Failure {
+        let mut snapshots = self.snapshots.clone();
+        let is_doomed = |snapshot: &Arc<Snapshot>| snapshot.doomed.contains_key(&backend);
+        let doom = snapshots.wait_for(is_doomed).await.ok();
+        let Some(doom) = doom.and_then(|snapshot| snapshot.doomed.get(&backend).copied()) else {
+            // The agent ends, and with it this connection.
+            return std::future::pending().await;
+        };
+        sleep(self.reset_window.mul_f64(fastrand::f64())).await;
+        match doom {
+            Doom::Down => Failure::BackendDown,
+            Doom::Drained => Failure::Drained,
+        }
+    }
+
+    async fn aged(&self) {
+        match self.max_age.map(MaxAge::new) {
+            Some(max_age) => sleep(max_age.of(&fastrand::u64(..))).await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn reach(&self) -> Result<(Backend, TcpStream), Failure> {

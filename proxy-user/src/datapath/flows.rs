@@ -6,14 +6,14 @@ mod log;
 mod view;
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use proxy_common::config::Events;
+use proxy_common::{config::Events, event::Change};
 use tokio::{
     sync::watch,
     task::spawn_blocking,
@@ -27,10 +27,11 @@ use self::{
 pub use self::{log::TARGET as LOG_TARGET, view::View};
 use super::kernel::{
     Kernel, Target,
-    reset::{self, Resets},
+    reset::{self, Doomed, Resets, Sum},
+    sweep::Step,
 };
 use crate::{
-    backends::{Backend, Snapshot},
+    backends::{Backend, Doom, Snapshot},
     journal::{Journal, Kind},
 };
 
@@ -52,8 +53,8 @@ pub struct Flows {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     view: watch::Sender<View>,
     journal: Journal,
-    /// Known to be; their connections have been reset, or are being so.
-    dead: BTreeSet<SocketAddr>,
+    /// Their connections have been reset, or are being so.
+    doomed: BTreeMap<SocketAddr, Doom>,
     is_resetting: bool,
     log: FlowLog,
     alarms: Alarms,
@@ -73,7 +74,7 @@ impl Flows {
             snapshots,
             view: watch::Sender::new(view),
             journal,
-            dead: BTreeSet::new(),
+            doomed: BTreeMap::new(),
             is_resetting: false,
             log,
             alarms: Alarms::default(),
@@ -116,11 +117,11 @@ impl Flows {
 
     async fn publish(&mut self) -> anyhow::Result<()> {
         let snapshot = self.snapshots.borrow_and_update().clone();
-        let dead = snapshot.dead();
+        let doomed = snapshot.doomed.clone();
         if self.is_news(&snapshot) {
             self.put_in_force(snapshot).await?;
         }
-        self.bury(dead).await
+        self.bury(doomed).await
     }
 
     async fn put_in_force(&mut self, snapshot: Arc<Snapshot>) -> anyhow::Result<()> {
@@ -142,13 +143,16 @@ impl Flows {
         }
     }
 
-    /// Connections of a backend that died are reset once, however long it stays dead.
-    async fn bury(&mut self, dead: BTreeSet<SocketAddr>) -> anyhow::Result<()> {
-        let died: BTreeSet<_> = dead.difference(&self.dead).copied().collect();
-        self.dead = dead;
-        if !died.is_empty() {
-            let result = self.ask(move |kernel| kernel.bury(died)).await?;
-            self.learn("cannot reset the connections of dead backends", result, |_, ()| {});
+    /// Connections of a doomed backend are reset once, however long it stays doomed.
+    async fn bury(&mut self, doomed: BTreeMap<SocketAddr, Doom>) -> anyhow::Result<()> {
+        let is_new =
+            |(address, doom): &(&SocketAddr, &Doom)| self.doomed.get(address) != Some(doom);
+        let new: Doomed =
+            doomed.iter().filter(is_new).map(|(address, doom)| (*address, change(*doom))).collect();
+        self.doomed = doomed;
+        if !new.is_empty() {
+            let result = self.ask(move |kernel| kernel.bury(new)).await?;
+            self.learn("cannot reset the connections of a backend", result, |_, ()| {});
             self.is_resetting = true;
         }
         Ok(())
@@ -160,23 +164,27 @@ impl Flows {
             .ask(move |kernel| {
                 let (resets, ended) = kernel.reset()?;
                 log.write(&ended)?;
-                Ok(resets)
+                Ok((resets, ended))
             })
             .await?;
-        self.is_resetting = result.as_ref().is_ok_and(|resets| !resets.is_over);
-        if let Ok(resets) = result.as_ref()
-            && resets.is_over
-            && resets.connections > 0
+        self.is_resetting = result.as_ref().is_ok_and(|(resets, _)| !resets.is_over);
+        if let Ok((Resets { sum, is_over: true }, _)) = &result
+            && sum.connections > 0
         {
-            self.tell(resets);
+            self.tell(sum);
         }
-        self.learn("cannot reset the connections of dead backends", result, |_, _| {});
+        self.learn("cannot reset the connections of a backend", result, |view, (_, ended)| {
+            view.count_resets(&ended);
+        });
         Ok(())
     }
 
-    fn tell(&self, resets: &Resets) {
-        let Resets { connections, sent, error, .. } = resets;
-        let ended = format!("{connections} connections of dead backends ended, {sent} RSTs sent");
+    fn tell(&self, sum: &Sum) {
+        let Sum { connections, sent, error } = sum;
+        let ended = format!(
+            "{connections} connections of backends that are down or have drained ended, \
+             {sent} RSTs sent"
+        );
         match error {
             None => self.journal.note(Kind::Datapath, ended),
             Some(error) => self.journal.warn(Kind::Datapath, format!("{ended}; not to {error}")),
@@ -193,10 +201,14 @@ impl Flows {
                 Ok(step)
             })
             .await?;
+        if let Ok(Step { unsent: Some(error), .. }) = &result {
+            tracing::warn!("an old connection's end has not been told of it: {error}");
+        }
         let is_amid_a_round = result.as_ref().is_ok_and(|step| step.left.is_none());
         self.learn("cannot sweep the flow table", result, |view, step| {
             view.entries = step.left.unwrap_or(view.entries);
             view.swept += step.deleted;
+            view.count_resets(&step.ended);
         });
         Ok(if is_amid_a_round { STEP } else { SWEEP })
     }
@@ -263,7 +275,14 @@ fn every(period: Duration) -> Interval {
     interval
 }
 
+const fn change(doom: Doom) -> Change {
+    match doom {
+        Doom::Down => Change::BackendDown,
+        Doom::Drained => Change::Drained,
+    }
+}
+
 fn targets(snapshot: &Snapshot) -> Vec<Target> {
     let target = |backend: &Backend| Target { id: backend.id.0, address: backend.address };
-    snapshot.live().map(target).collect()
+    snapshot.choices().map(target).collect()
 }

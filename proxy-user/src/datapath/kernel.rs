@@ -15,13 +15,7 @@ pub mod sweep;
 mod sys;
 mod tables;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    num::NonZeroU16,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use proxy_common::{
@@ -38,7 +32,7 @@ use self::{
     attach::Attached,
     pins::Pins,
     ports::Reserved,
-    reset::{Resets, Round},
+    reset::{Doomed, Ender, Resets, Round},
     sweep::{Step, Sweep},
     tables::{Setting, Tables},
 };
@@ -49,7 +43,11 @@ pub use self::{
     ports::{Sources, choose as source_ports},
     sweep::now,
 };
-use crate::config::{FlowTimeouts, MssClamp, SourcePorts};
+use super::age::MaxAge;
+use crate::{
+    backends::Legacy,
+    config::{FlowTimeouts, MssClamp, SourcePorts},
+};
 
 /// Where and how the packet path sits.
 #[derive(Clone, Debug)]
@@ -63,9 +61,11 @@ pub struct Attachment {
     pub connections: u32,
     pub source_ports: SourcePorts,
     pub timeouts: FlowTimeouts,
-    /// Over how long the connections of a dead backend are reset.
+    /// Over how long the connections of a backend are reset that is down or has drained.
     pub reset_window: Duration,
     pub mss_clamp: MssClamp,
+    /// About how old connections may become.
+    pub max_age: Option<Duration>,
     /// Of which connections the programs tell.
     pub events: Events,
     /// aya-log's messages from the program go to tracing.
@@ -103,7 +103,10 @@ pub struct BackendCounters {
 pub struct Kernel {
     tables: Tables,
     attached: Attached,
+    inherited: Vec<(Target, Legacy)>,
     sweep: Sweep,
+    /// Of those that the sweep has found too old.
+    ender: Ender,
     reset: Option<Round>,
     reset_window: Duration,
     /// Whose counters each id's are.
@@ -136,7 +139,8 @@ impl Kernel {
         if let Some(earlier) = tables.interface()?.filter(|index| *index != interface.index) {
             attach::leave(&pins, earlier);
         }
-        let owners = tables.inherited()?.into_iter().collect();
+        let inherited = tables.inherited()?;
+        let owners = inherited.iter().map(|(known, _)| (BackendId(known.id), known.address));
         let setting = Setting {
             listen: attachment.listen.port(),
             sources: sources.range,
@@ -146,9 +150,18 @@ impl Kernel {
         let attach = || attach::attach(&mut ebpf, &pins, &interface, attachment.hook);
         let attach = || tables.configured_while(&interface, &setting, attach);
         let (locals, attached) = reserved.reserved_while(&sources, attach)?;
-        let sweep = Sweep::new(attachment.timeouts);
-        let reset_window = attachment.reset_window;
-        Ok(Self { tables, attached, sweep, reset: None, reset_window, owners, locals })
+        let max_age = attachment.max_age.map(MaxAge::new);
+        Ok(Self {
+            tables,
+            attached,
+            sweep: Sweep::new(attachment.timeouts, max_age),
+            ender: Ender::default(),
+            reset: None,
+            reset_window: attachment.reset_window,
+            owners: owners.collect(),
+            inherited,
+            locals,
+        })
     }
 
     /// `tcx`, `clsact`, `xdp` or `xdp-generic`, as it came out.
@@ -157,10 +170,8 @@ impl Kernel {
     }
 
     /// Backends that an earlier agent left in the pinned maps, so that their ids stay theirs.
-    pub fn inherited(&self) -> Vec<Target> {
-        let target =
-            |(id, address): (&BackendId, &SocketAddr)| Target { id: id.0, address: *address };
-        self.owners.iter().map(target).collect()
+    pub fn inherited(&self) -> &[(Target, Legacy)] {
+        &self.inherited
     }
 
     /// Puts these backends in force for new connections, all at once. Beyond [`MAX_BACKENDS`] the
@@ -205,22 +216,22 @@ impl Kernel {
         self.locals
     }
 
-    /// Deletes finished and idle flows from the next part of the table.
+    /// Deletes finished and idle flows from the next part of the table, and resets old ones.
     pub fn sweep(&mut self) -> anyhow::Result<Step> {
-        self.tables.sweep(&mut self.sweep)
+        self.tables.sweep(&mut self.sweep, &mut self.ender)
     }
 
-    /// These backends are dead: their connections are to be reset, by [`Kernel::reset`].
-    pub fn bury(&mut self, mut dead: BTreeSet<SocketAddr>) -> anyhow::Result<()> {
+    /// The connections of these backends are to be reset, by [`Kernel::reset`].
+    pub fn bury(&mut self, mut doomed: Doomed) -> anyhow::Result<()> {
         let earlier = self.reset.take();
-        dead.extend(earlier.iter().flat_map(Round::dead).copied());
+        doomed.extend(earlier.iter().flat_map(Round::doomed));
         let mut open = 0;
         for (id, address) in &self.owners {
-            if dead.contains(address) {
+            if doomed.contains_key(address) {
                 open += self.tables.counters(*id)?.open;
             }
         }
-        let round = Round::new(dead, open, self.reset_window);
+        let round = Round::new(doomed, open, self.reset_window);
         self.reset = Some(match earlier {
             Some(earlier) => round.instead_of(earlier),
             None => round,
@@ -228,7 +239,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Resets a few more connections of dead backends.
+    /// Resets a few more connections of doomed backends.
     pub fn reset(&mut self) -> anyhow::Result<(Resets, Vec<FlowEvent>)> {
         let Some(mut round) = self.reset.take() else {
             return Ok((Resets { is_over: true, ..Resets::default() }, Vec::new()));

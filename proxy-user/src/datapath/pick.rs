@@ -7,19 +7,24 @@ use crate::backends::{Backend, Snapshot};
 /// Backends that one connection tries before it gives up.
 const ATTEMPTS: usize = 3;
 
-/// Two at random, the one with fewer open connections first, then others at random.
+/// Of those that are to be chosen from two at random, the one with fewer open connections first,
+/// then others at random; then the other live ones, for where none of those can be reached.
 pub fn candidates(
     snapshot: &Snapshot,
     open: impl Fn(&Backend) -> u64,
     dice: &mut Rng,
 ) -> Vec<Backend> {
-    let mut order: Vec<Backend> = snapshot.live().copied().collect();
+    let mut order: Vec<Backend> = snapshot.choices().copied().collect();
     dice.shuffle(&mut order);
     if let [first, second, ..] = order.as_mut_slice()
         && open(second) < open(first)
     {
         std::mem::swap(first, second);
     }
+    let mut others: Vec<_> =
+        snapshot.live().filter(|live| !order.contains(live)).copied().collect();
+    dice.shuffle(&mut others);
+    order.extend(others);
     order.truncate(ATTEMPTS);
     order
 }
@@ -42,6 +47,7 @@ mod tests {
             address: SocketAddr::from(([10, 0, 0, 1], id + 1)),
             state: *state,
             resolved: true,
+            own_zone: id % 2 == 0,
         };
         let backends = (0..).zip(states).map(backend).collect();
         Snapshot { generation: 1, is_judged: true, backends, ..Snapshot::default() }
@@ -70,6 +76,17 @@ mod tests {
             if let [first, second, ..] = order.as_slice() {
                 prop_assert!(load(first) <= load(second));
             }
+        }
+    }
+
+    #[test]
+    fn the_own_zone_comes_first_and_the_others_after_it() {
+        let live = snapshot(&[BackendState::Live; 3]);
+        let snapshot = Snapshot { prefers_own_zone: true, ..live };
+        for seed in 0..50 {
+            let order = candidates(&snapshot, |_| 0, &mut Rng::with_seed(seed));
+            let near: Vec<_> = order.iter().map(|backend| backend.own_zone).collect();
+            assert_eq!(near, [true, true, false]);
         }
     }
 

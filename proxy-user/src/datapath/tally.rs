@@ -22,6 +22,10 @@ pub enum Failure {
     ClientBroke,
     BackendBroke,
     HalfClosedTooLong,
+    BackendDown,
+    /// The backend's time to drain was over.
+    Drained,
+    MaxAge,
     CutAtShutdown,
     AcceptFailed,
     /// No file descriptors: accepting paused.
@@ -71,6 +75,9 @@ impl Failure {
             Self::ClientBroke => "client_broke",
             Self::BackendBroke => "backend_broke",
             Self::HalfClosedTooLong => "half_closed_too_long",
+            Self::BackendDown => "backend_down",
+            Self::Drained => "drained",
+            Self::MaxAge => "max_age",
             Self::CutAtShutdown => "cut_at_shutdown",
             Self::AcceptFailed => "accept_failed",
             Self::AcceptPaused => "accept_paused",

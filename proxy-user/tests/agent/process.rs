@@ -55,6 +55,7 @@ impl Agent {
             .env_clear()
             // Flags beat the environment: a test may say otherwise.
             .env("ENIGATE_HEALTH_INTERVAL", "50ms")
+            .env("ENIGATE_ABSENT_GRACE", "0s")
             .args(["run", "--datapath=relay", "--fall=2"])
             .arg(format!("--endpoint=api.example:{PORT}"))
             .arg(format!("--resolver={resolver}"))

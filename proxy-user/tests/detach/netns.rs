@@ -40,6 +40,7 @@ impl Place {
             timeouts: FlowTimeouts::default(),
             reset_window: Duration::from_millis(100),
             mss_clamp: MssClamp::default(),
+            max_age: None,
             events: Events::None,
             log: false,
         })

@@ -3,6 +3,7 @@
 mod setting;
 
 mod agent_life;
+mod backend_life;
 mod crash;
 mod discovery;
 mod discovery_lies;

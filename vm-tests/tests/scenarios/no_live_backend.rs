@@ -1,12 +1,18 @@
-//! All ENIs are gone.
+//! All ENIs are gone, and nobody is where the answer says.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use tokio::{io::AsyncReadExt as _, time::timeout};
-use vm_tests::{Client, Eni};
+use vm_tests::{Client, ENDPOINT, Eni};
 
-use crate::setting::{Scenario, lab, live, within};
+use crate::setting::{Scenario, flags, lab, live, within};
 
+/// An address of one of the ENIs' subnets.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 21, 251));
 const AT_ONCE: Duration = Duration::from_millis(200);
 
 #[tokio::test]
@@ -27,7 +33,11 @@ async fn a_new_connection_is_answered_with_a_reset() {
 
 #[tokio::test]
 async fn a_connection_that_began_on_the_last_backend_is_reset_too() {
-    let mut lab = lab("last_backend", |_| {}).await;
+    let mut lab = lab("last_backend", |options| {
+        // It is soon certain that nobody lives.
+        options.agent_flags.extend(flags(&["--fall", "1"]));
+    })
+    .await;
     remove_all_enis(&mut lab).await;
     // Its SYN goes to an ENI that is gone; it is sent again each second, and nobody is live soon.
     let kind = within("a reset", Duration::from_secs(5), how_refused(&lab.client())).await;
@@ -40,6 +50,8 @@ async fn remove_all_enis(lab: &mut Scenario) {
     for address in addresses {
         lab.remove_eni(address).await.expect("removed");
     }
+    // While the answer names it, the last that lived stays in use.
+    lab.zone().set(ENDPOINT, vec![NOBODY]);
 }
 
 /// The kernel learns of a change a little after the status: a connection in between may wait.

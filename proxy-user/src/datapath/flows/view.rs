@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use proxy_common::{backend::BackendId, counter::Counter, reason::Reason};
+use proxy_common::{
+    backend::BackendId,
+    counter::Counter,
+    event::{Change, FlowEvent},
+    reason::Reason,
+};
 
 use super::alarm::Alarm;
 use crate::datapath::kernel::{BackendCounters, Kernel};
@@ -14,10 +19,23 @@ pub struct View {
     pub entries: u64,
     pub capacity: u64,
     pub swept: u64,
+    /// Connections that the agent has ended, by reason.
+    pub resets: BTreeMap<&'static str, u64>,
     pub failures: u64,
     /// Of the newest attempt; `None` if it went well.
     pub error: Option<String>,
     pub counted: Counted,
+}
+
+impl View {
+    /// Of connections that are over, those that the agent has reset.
+    pub fn count_resets(&mut self, ended: &[FlowEvent]) {
+        for change in ended.iter().filter_map(FlowEvent::change) {
+            if matches!(change, Change::BackendDown | Change::Drained | Change::MaxAge) {
+                *self.resets.entry(change.as_str()).or_default() += 1;
+            }
+        }
+    }
 }
 
 /// The programs' counters.

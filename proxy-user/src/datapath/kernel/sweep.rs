@@ -6,16 +6,20 @@ use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
 use proxy_common::{
     event::{Change, FlowEvent, Halves},
-    flow::{Flow, FlowKey, Half, Life},
+    flow::{Direction, Flow, FlowKey, Half, Life},
     stamp::Stamp,
 };
 
 use super::scan::{FlowTable, Scan};
-use crate::config::FlowTimeouts;
+use crate::{config::FlowTimeouts, datapath::age::MaxAge};
+
+/// Connections that one step finds too old, at most: they connect again, and not all at once.
+const OLD_ONES: usize = 64;
 
 /// Goes through the table a step at a time.
 pub struct Sweep {
     timeouts: FlowTimeouts,
+    max_age: Option<MaxAge>,
     scan: Scan,
     /// In this round, so far.
     left: u64,
@@ -28,13 +32,17 @@ pub struct Step {
     pub deleted: u64,
     /// Connections whose end the program has not seen, and so has neither counted nor told.
     pub ended: Vec<FlowEvent>,
+    /// Connections that are to end for their age, by the key of the entry towards the backend.
+    pub old: Vec<FlowKey>,
+    /// The newest of the RSTs for those that could not be sent.
+    pub unsent: Option<String>,
     /// Entries left in the table, when this was the last step of a round.
     pub left: Option<u64>,
 }
 
 impl Sweep {
-    pub fn new(timeouts: FlowTimeouts) -> Self {
-        Self { timeouts, scan: Scan::default(), left: 0 }
+    pub fn new(timeouts: FlowTimeouts, max_age: Option<MaxAge>) -> Self {
+        Self { timeouts, max_age, scan: Scan::default(), left: 0 }
     }
 
     pub fn step(&mut self, table: &mut FlowTable, now: Stamp) -> io::Result<Step> {
@@ -46,7 +54,11 @@ impl Sweep {
                 continue;
             }
             match self.over(table, key, flow, now) {
-                None => self.left += 1,
+                None => {
+                    self.left += 1;
+                    let is_old = step.old.len() < OLD_ONES && self.is_old(key, flow, now);
+                    step.old.extend(is_old.then_some(*key));
+                }
                 Some(silent) => {
                     step.ended.extend(silent.event(key, flow, now));
                     over.insert(*key);
@@ -58,6 +70,16 @@ impl Sweep {
         step.deleted = over.iter().filter(|key| table.remove(key).is_ok()).count() as u64;
         step.left = is_last.then(|| std::mem::take(&mut self.left));
         Ok(step)
+    }
+
+    /// Connections that are not yet open or have ended are left to the timeouts.
+    fn is_old(&self, key: &FlowKey, flow: &Flow, now: Stamp) -> bool {
+        let Some(max_age) = self.max_age else { return false };
+        let age = Duration::from(now.since(flow.opened));
+        flow.direction == Direction::ToBackend
+            && flow.half == Half::Open
+            && age > max_age.least()
+            && age > max_age.of(key)
     }
 
     fn over(&self, table: &FlowTable, key: &FlowKey, flow: &Flow, now: Stamp) -> Option<Silent> {
@@ -124,7 +146,6 @@ mod tests {
     use proxy_common::{
         addr::{Addr, Port},
         backend::BackendId,
-        flow::Direction,
     };
 
     use super::*;

@@ -1,9 +1,6 @@
 //! The maps, typed, from the agent's side.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use anyhow::{Context as _, ensure};
 use aya::{
@@ -16,7 +13,7 @@ use proxy_common::{
     backend::{Backend, BackendId, BackendLoad, BackendSet, BackendTraffic, MAX_BACKENDS},
     config::{ActiveSet, Config, Events, MAX_LOCALS, PortRange},
     counter::Counter,
-    event::FlowEvent,
+    event::{Change, FlowEvent},
     flow::Direction,
     reason::Reason,
 };
@@ -25,11 +22,12 @@ use tracing::warn;
 use super::{
     BackendCounters, Target,
     host::Interface,
-    reset::{Resets, Round},
+    reset::{Ender, Resets, Round},
     scan::FlowTable,
     sweep::{self, Step, Sweep},
     sys,
 };
+use crate::backends::Legacy;
 
 /// What the operator decides of the programs' configuration.
 pub struct Setting {
@@ -123,17 +121,22 @@ impl Tables {
     }
 
     /// Every backend that the set in force or a flow refers to.
-    pub fn inherited(&self) -> anyhow::Result<BTreeMap<BackendId, SocketAddr>> {
+    pub fn inherited(&self) -> anyhow::Result<Vec<(Target, Legacy)>> {
         let set = self.backends.get(&self.active.get(&0, 0)?, 0)?;
-        let live = set.live().map(|backend| (backend.id, socket(backend.address, backend.port)));
+        let live = set
+            .live()
+            .map(|backend| (backend.id, (socket(backend.address, backend.port), Legacy::InForce)));
         let mut known: BTreeMap<_, _> = live.collect();
         for entry in self.flows.iter() {
             let (_key, flow) = entry?;
             if flow.direction == Direction::ToBackend {
-                known.entry(flow.backend).or_insert_with(|| socket(flow.peer, flow.peer_port));
+                let address = socket(flow.peer, flow.peer_port);
+                known.entry(flow.backend).or_insert((address, Legacy::HasFlows));
             }
         }
-        Ok(known)
+        let target =
+            |(id, (address, legacy)): (BackendId, _)| (Target { id: id.0, address }, legacy);
+        Ok(known.into_iter().map(target).collect())
     }
 
     /// Fills the set that is not in force, then puts it in force with one word.
@@ -179,8 +182,17 @@ impl Tables {
         Ok(self.traffic.set(index, every_cpu(BackendTraffic::default())?, 0)?)
     }
 
-    pub fn sweep(&mut self, sweep: &mut Sweep) -> anyhow::Result<Step> {
-        let step = sweep.step(&mut self.flows, sweep::now()?)?;
+    pub fn sweep(&mut self, sweep: &mut Sweep, ender: &mut Ender) -> anyhow::Result<Step> {
+        let now = sweep::now()?;
+        let mut step = sweep.step(&mut self.flows, now)?;
+        if !step.old.is_empty() {
+            let config = self.config.get(&0, 0)?;
+            for key in &step.old {
+                let ended = ender.end(&mut self.flows, &config, key, now, |_| Some(Change::MaxAge));
+                step.ended.extend(ended);
+            }
+            step.unsent = ender.sum.error.take();
+        }
         self.count_expired(&step.ended)?;
         Ok(step)
     }

@@ -1,6 +1,6 @@
 //! A moment in the life of the demo, for tests of what is shown.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use proxy_user::status::{
@@ -59,6 +59,7 @@ fn datapath() -> DatapathStatus {
         flow_capacity: 131_072,
         flow_events_lost: 0,
         mss_clamped: 0,
+        resets: BTreeMap::new(),
     }
 }
 
@@ -80,6 +81,7 @@ fn backend(id: u16, address: [u8; 4], state: BackendState) -> BackendStatus {
         address: (address, 443).into(),
         state,
         resolved: state == BackendState::Live,
+        own_zone: false,
         probe: ProbeStatus { last_ms: Some(0.4), passed: 50, ..ProbeStatus::default() },
         open: 4,
         opened: 120,

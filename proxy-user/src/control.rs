@@ -35,8 +35,9 @@ pub struct Control {
     backends: Backends,
     probers: Probers,
     knowledge: watch::Receiver<Knowledge>,
-    /// Answers heard so far: a lookup that failed repeats the last one.
-    answers: u64,
+    /// How many answers there had been at the last one that was heard: a lookup that failed repeats
+    /// it, and a saved one comes before the first.
+    answers: Option<u64>,
     findings: mpsc::Receiver<Finding>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     probes: watch::Sender<ProbeBook>,
@@ -63,7 +64,7 @@ impl Control {
             backends: Backends::new(Rules::new(health, life, zone), fastrand::u64(..)),
             probers: Probers::new(health, sender),
             knowledge,
-            answers: 0,
+            answers: None,
             findings,
             snapshots: watch::Sender::default(),
             probes: watch::Sender::default(),
@@ -114,10 +115,10 @@ impl Control {
 
     fn answered(&mut self) {
         let Knowledge { answer, answers, .. } = self.knowledge.borrow_and_update().clone();
-        let Some(Answer { addresses, .. }) = answer.filter(|_| answers != self.answers) else {
+        let Some(Answer { addresses, .. }) = answer.filter(|_| Some(answers) != self.answers) else {
             return;
         };
-        self.answers = answers;
+        self.answers = Some(answers);
         let answer: BTreeSet<_> =
             addresses.iter().map(|ip| SocketAddr::new(*ip, self.port.get())).collect();
         let left_out = self.backends.answered(&answer, Instant::now());

@@ -18,6 +18,8 @@ async fn the_listener_relays_across_families_where_no_eni_has_the_clients() {
     .await;
     let v4_alone = lab.enis().iter().map(|eni| eni.address().ip()).collect();
     lab.zone().set(ENDPOINT, v4_alone);
+    lab.agent().terminate().await.expect("ended");
+    lab.forget_answers().expect("forgotten");
     let afresh = [hook_flags("tcx"), flags(&["--fresh"])].concat();
     lab.agent().restart_with(afresh).await.expect("an agent that knows nothing else");
 

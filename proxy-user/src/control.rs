@@ -115,7 +115,8 @@ impl Control {
 
     fn answered(&mut self) {
         let Knowledge { answer, answers, .. } = self.knowledge.borrow_and_update().clone();
-        let Some(Answer { addresses, .. }) = answer.filter(|_| Some(answers) != self.answers) else {
+        let Some(Answer { addresses, .. }) = answer.filter(|_| Some(answers) != self.answers)
+        else {
             return;
         };
         self.answers = Some(answers);

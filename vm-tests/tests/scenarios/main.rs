@@ -4,6 +4,7 @@ mod setting;
 
 mod agent_life;
 mod backend_life;
+mod churn;
 mod crash;
 mod discovery;
 mod discovery_lies;

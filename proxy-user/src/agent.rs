@@ -3,7 +3,8 @@
 //! ```text
 //! discovery --answers--> control --snapshots--> packet path, listener, report --> admin
 //!     ^                  (probes)                               |
-//!     +------------- refresh, when nobody can connect ----------+
+//!     |                   ^                                     |
+//!     +---- refresh ------+------- suspects, when one fails ----+
 //! ```
 
 use std::{sync::Arc, time::Duration};
@@ -30,6 +31,7 @@ use crate::{
         tally::Tally,
     },
     discovery::{Discovery, Keeper, Refresh, Resolver, Sieve, Store},
+    health::{Probe, Suspects},
     journal::{Journal, Kind},
     lifecycle::{Phase, Stops, draining},
     report::{DatapathFacts, PacketFacts, Report},
@@ -71,6 +73,7 @@ impl Agent {
         let sieve = Sieve::new(config.listen, interface::addresses);
         let resolver = Resolver::new(&config.endpoint.host, &config.resolvers, sieve)?;
         let resolvers = resolver.servers();
+        let probe = Probe::new(&config)?;
         let journal = Journal::default();
         let keeper = Keeper::new(open_store(&config, &journal)?, journal.clone());
         let datapath = Datapath::open(&config).await?;
@@ -81,16 +84,17 @@ impl Agent {
         let discovery =
             Discovery::new(resolver, config.ttl, refresh.clone(), keeper, journal.clone());
         let knowledge = discovery.knowledge();
-        let port = config.endpoint.port;
+        let suspects = Suspects::new(refresh);
         let mut control =
-            Control::new(port, config.health, config.life, knowledge.clone(), journal.clone());
+            Control::new(&config, probe, suspects.clone(), knowledge.clone(), journal.clone());
 
         let mut tasks = JoinSet::new();
-        let datapath = run_datapath(&mut tasks, datapath, config.log.flows, &mut control, &journal);
+        let datapath =
+            run_datapath(&mut tasks, datapath, config.log.flows, &mut control, &suspects, &journal);
         let tally = Arc::new(Tally::default());
         let carrier = Carrier {
             snapshots: control.snapshots(),
-            refresh,
+            suspects,
             connect_timeout: config.connect_timeout,
             max_age: config.life.max_age,
             reset_window: config.packet.reset_window,
@@ -170,6 +174,7 @@ fn announce(journal: &Journal, config: &Config, datapath: &Datapath) {
     let version = env!("CARGO_PKG_VERSION");
     let message = format!("enigate {version}: {listen} to {endpoint}, admin on {admin}");
     journal.note(Kind::Lifecycle, message);
+    journal.note(Kind::Backend, format!("probes: {}", config.health.probing));
     journal.note(Kind::Datapath, format!("{}: {}", datapath.name(), datapath.reason));
     if datapath.packet.is_none() && config.packet.pin_dir.exists() {
         let message = format!(
@@ -186,6 +191,7 @@ fn run_datapath(
     datapath: Datapath,
     flow_log: Events,
     control: &mut Control,
+    suspects: &Suspects,
     journal: &Journal,
 ) -> DatapathFacts {
     let name = datapath.name();
@@ -194,7 +200,8 @@ fn run_datapath(
             control.inherit(BackendId(target.id), target.address, *legacy);
         }
         let hook = kernel.hook();
-        let flows = Flows::new(kernel, flow_log, control.snapshots(), journal.clone());
+        let flows =
+            Flows::new(kernel, flow_log, control.snapshots(), suspects.clone(), journal.clone());
         let view = flows.view();
         tasks.spawn(flows.run());
         PacketFacts { hook, interface, view }

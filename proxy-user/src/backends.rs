@@ -13,7 +13,7 @@
 //! There is always somebody to turn to, if ever one has passed its probes. A backend that is gone
 //! from the answer stands in, still live, until one of the answer lives. The last that lives and
 //! begins to fail is the last resort: it stays in use, its connections unharmed, until another
-//! passes. Connections are reset only when the fault is the backend's ([`fault`]).
+//! passes; but nobody turns to a stranger. Connections are reset only when the fault is the backend's ([`fault`]).
 
 mod cause;
 mod fault;
@@ -129,7 +129,9 @@ impl Backends {
             let others = self.known.iter_mut().filter(|(other, _)| **other != address);
             others.for_each(|(_, known)| known.another_passed(probed.at));
         }
-        if lived && !self.lives() {
+        if outcome == Outcome::Stranger {
+            self.last_resort = self.last_resort.filter(|last| *last != address);
+        } else if lived && !self.lives() {
             self.last_resort = Some(address);
         }
         self.settle(probed.at);

@@ -5,6 +5,7 @@ mod endpoint;
 mod invalid;
 mod life;
 mod period;
+mod probing;
 mod settings;
 mod source_ports;
 mod timeouts;
@@ -25,6 +26,7 @@ pub use endpoint::{Endpoint, HostName};
 pub use invalid::Invalid;
 pub use life::LifeConfig;
 pub use period::{Patience, Period};
+pub use probing::{Authorities, Probing, Trust};
 pub use settings::Settings;
 pub use source_ports::SourcePorts;
 pub use timeouts::FlowTimeouts;
@@ -89,9 +91,9 @@ pub struct TtlRange {
     max: Duration,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HealthConfig {
-    pub kind: HealthKind,
+    pub probing: Probing,
     pub interval: Duration,
     pub timeout: Duration,
     pub fall: NonZeroU8,
@@ -152,7 +154,7 @@ impl Config {
         Ok(Self {
             ttl: TtlRange::new(seconds(settings.min_ttl, 1), seconds(settings.max_ttl, 60))?,
             health: HealthConfig {
-                kind: settings.health.unwrap_or(HealthKind::Tcp),
+                probing: Probing::new(settings.health, settings.ca.as_deref())?,
                 interval: seconds(settings.health_interval, 2).get(),
                 timeout: seconds(settings.health_timeout, 1).get(),
                 fall: settings.fall.unwrap_or(Probes::THREE).get(),

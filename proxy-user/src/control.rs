@@ -17,9 +17,9 @@ use tokio::{
 
 use crate::{
     backends::{Backends, Cause, Legacy, Probed, Rules, Snapshot, Transitions},
-    config::{HealthConfig, LifeConfig},
+    config::Config,
     discovery::{Answer, Knowledge},
-    health::{Finding, Outcome, Probers},
+    health::{Finding, Probe, Probers, Suspects},
     journal::{Journal, Kind},
     status::ProbeStatus,
     zone::Zone,
@@ -34,6 +34,7 @@ pub struct Control {
     port: NonZeroU16,
     backends: Backends,
     probers: Probers,
+    suspects: Suspects,
     knowledge: watch::Receiver<Knowledge>,
     /// How many answers there had been at the last one that was heard: a lookup that failed repeats
     /// it, and a saved one comes before the first.
@@ -47,22 +48,24 @@ pub struct Control {
 
 impl Control {
     pub fn new(
-        port: NonZeroU16,
-        health: HealthConfig,
-        life: LifeConfig,
+        config: &Config,
+        probe: Probe,
+        suspects: Suspects,
         knowledge: watch::Receiver<Knowledge>,
         journal: Journal,
     ) -> Self {
         let (sender, findings) = mpsc::channel(FINDINGS);
+        let Config { health, life, .. } = config;
         let zone = Zone::of_host();
         if life.prefer_zone && zone.is_empty() {
             let wrong = "--prefer-zone: no interface has a subnet, so no backend is preferred";
             journal.warn(Kind::Backend, wrong);
         }
         Self {
-            port,
+            port: config.endpoint.port,
             backends: Backends::new(Rules::new(health, life, zone), fastrand::u64(..)),
-            probers: Probers::new(health, sender),
+            probers: Probers::new(probe, health.interval, sender),
+            suspects,
             knowledge,
             answers: None,
             findings,
@@ -104,6 +107,7 @@ impl Control {
                     Err(_) => return,
                 },
                 Some(finding) = self.findings.recv() => self.found(&finding),
+                suspects = self.suspects.take() => self.suspected(&suspects),
                 () = until(deadline) => {
                     self.backends.tick(Instant::now());
                     self.publish(&Cause::Waited);
@@ -138,11 +142,18 @@ impl Control {
             return;
         }
         self.probes.send_modify(|book| note(book, finding));
-        let outcome = if finding.result.is_ok() { Outcome::Passed } else { Outcome::Failed };
         let at = Instant::now();
         let begun = at.checked_sub(finding.took).unwrap_or(at);
-        self.backends.probed(finding.backend, outcome, Probed { begun, at });
+        self.backends.probed(finding.backend, finding.outcome(), Probed { begun, at });
         self.publish(&Cause::Probed(finding));
+    }
+
+    fn suspected(&mut self, suspects: &BTreeSet<SocketAddr>) {
+        let known = self.backends.addresses();
+        for suspect in suspects.intersection(&known) {
+            self.probers.suspect(suspect);
+            self.probes.send_modify(|book| book.entry(*suspect).or_default().suspected += 1);
+        }
     }
 
     fn publish(&mut self, cause: &Cause<'_>) {

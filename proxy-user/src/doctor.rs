@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     admin::Admin,
     client,
-    config::{Config, DatapathChoice, SourcePorts},
+    config::{Config, DatapathChoice, Probing, SourcePorts, Trust},
     datapath::{
         interface,
         kernel::{self, BPFFS, is_on_bpffs},
@@ -16,7 +16,7 @@ use crate::{
     },
     discovery::{Resolver, Sieve, examine as examine_folder},
     environment,
-    health::probe,
+    health::Probe,
     status::Status,
 };
 
@@ -41,6 +41,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     let running = client::status(config.admin).await.ok();
     let mut findings =
         vec![listen(config, running.as_ref()), admin(config, running.as_ref()).await];
+    findings.push(health(&config.health.probing));
     findings.extend(datapath(config));
     findings.extend(
         environment::strangers()
@@ -80,6 +81,15 @@ async fn admin(config: &Config, running: Option<&Status>) -> Finding {
         Err(_) if running.is_some() => finding("admin", Level::Ok, SERVED),
         Err(refusal) => finding("admin", Level::Fail, refusal),
     }
+}
+
+fn health(probing: &Probing) -> Finding {
+    let level = match probing {
+        Probing::Tls(Trust::Anybody) | Probing::Https(Trust::Anybody) => Level::Warn,
+        _ => Level::Ok,
+    };
+    let advice = if level == Level::Warn { "; name the cluster's authority with --ca" } else { "" };
+    finding("health", level, format!("{probing}{advice}"))
 }
 
 fn datapath(config: &Config) -> Vec<Finding> {
@@ -155,9 +165,13 @@ async fn resolve(config: &Config) -> Result<(BTreeSet<SocketAddr>, Finding), Fin
 
 /// One that cannot be reached is a warning while there is another.
 async fn backends(config: &Config, addresses: BTreeSet<SocketAddr>) -> Vec<Finding> {
+    let probe = match Probe::new(config) {
+        Ok(probe) => probe,
+        Err(error) => return vec![finding("backend", Level::Fail, format!("{error:#}"))],
+    };
     let mut results = Vec::new();
     for address in addresses {
-        results.push(probe(address, config.health.kind, config.health.timeout).await);
+        results.push(probe.of(address).await);
     }
     let any_passed = results.iter().any(|result| result.result.is_ok());
     let failed = if any_passed { Level::Warn } else { Level::Fail };

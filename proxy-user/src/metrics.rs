@@ -94,7 +94,11 @@ impl Scrape {
         let probes = self.each_way("result", ["passed", "failed"], |backend| {
             [backend.probe.passed, backend.probe.failed]
         });
-        out.counter("enigate_backend_probes", "Probes by result", probes)
+        out.counter("enigate_backend_probes", "Probes by result", probes)?;
+        let backends = self.status.backends.iter();
+        let suspected = backends.map(|backend| (of(backend), backend.probe.suspected));
+        let help = "Times that connections gave reason to probe sooner";
+        out.counter("enigate_backend_suspected", help, suspected)
     }
 
     fn connections(&self, out: &mut Writer<'_>) -> fmt::Result {

@@ -107,6 +107,9 @@ pub struct ProbeStatus {
     pub last_ms: Option<f64>,
     pub passed: u64,
     pub failed: u64,
+    /// Times that connections gave reason to probe it sooner: it did not accept one in time, or left
+    /// a SYN without an answer.
+    pub suspected: u64,
     pub last_error: Option<String>,
 }
 

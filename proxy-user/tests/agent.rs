@@ -9,12 +9,13 @@ mod dns;
 #[path = "agent/process.rs"]
 mod process;
 
-use std::{collections::BTreeSet, io, sync::atomic::Ordering::Relaxed};
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::atomic::Ordering::Relaxed};
 
 use backend::{PORT, Subnet};
 use dns::Dns;
 use nix::sys::signal::Signal;
 use process::{Agent, DEADLINE};
+use proxy_user::status::Status;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -101,6 +102,13 @@ async fn a_failed_connection_tries_another_backend_and_asks_dns_again() {
         failed = status.listener.failures.get("connect_failed").copied().unwrap_or(0);
     }
     agent.until("asked again", |_| dns.questions.load(Relaxed) > asked_before).await;
+    let suspected = |status: &Status, last| {
+        let backend = SocketAddr::new(net.address(last).into(), PORT);
+        let known = status.backends.iter().find(|known| known.address == backend);
+        known.is_some_and(|known| known.probe.suspected > 0)
+    };
+    let status = agent.until("suspected", |status| suspected(status, 1)).await;
+    assert!(!suspected(&status, 2), "it accepted all that came to it");
 }
 
 #[tokio::test]

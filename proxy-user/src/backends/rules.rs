@@ -30,7 +30,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub fn new(health: HealthConfig, life: LifeConfig, zone: Zone) -> Self {
+    pub fn new(health: &HealthConfig, life: &LifeConfig, zone: Zone) -> Self {
         let notice = health.interval * u32::from(health.fall.get());
         Self {
             thresholds: Thresholds { fall: health.fall, rise: health.rise },

@@ -106,6 +106,10 @@ impl Story {
         self.probe(last, Outcome::Failed)
     }
 
+    fn meets_a_stranger(&mut self, last: u8) -> Vec<(u8, BackendState)> {
+        self.probe(last, Outcome::Stranger)
+    }
+
     /// It fails until it is down, while this other one passes.
     fn falls(&mut self, last: u8, other: u8) -> Vec<(u8, BackendState)> {
         self.fails(last);

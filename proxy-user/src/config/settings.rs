@@ -4,7 +4,7 @@
 use std::{
     fmt::{self, Display},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -73,6 +73,11 @@ pub struct Settings {
     /// How backends are probed [default: tcp]
     #[arg(long, env = "ENIGATE_HEALTH")]
     pub health: Option<HealthKind>,
+
+    /// PEM file of the authorities that backends' certificates must come from, for --health tls and
+    /// https [default: any certificate passes]
+    #[arg(long, env = "ENIGATE_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 
     /// Time between two probes of a backend [default: 2s]
     #[arg(long, env = "ENIGATE_HEALTH_INTERVAL", value_name = "DURATION")]
@@ -231,6 +236,7 @@ impl Settings {
             max_ttl: self.max_ttl.or(lower.max_ttl),
             state_dir: self.state_dir.or(lower.state_dir),
             health: self.health.or(lower.health),
+            ca: self.ca.or(lower.ca),
             health_interval: self.health_interval.or(lower.health_interval),
             health_timeout: self.health_timeout.or(lower.health_timeout),
             fall: self.fall.or(lower.fall),

@@ -44,7 +44,7 @@ mod tests {
         for tenth in 0..10u64 {
             let from = Duration::from_secs(90 + 2 * tenth);
             let here =
-                ages.iter().filter(|age| (from..from + Duration::from_secs(2)).contains(age));
+                ages.iter().filter(|age| (from..from + Duration::from_secs(2)).contains(*age));
             let count = here.count();
             assert!((50..150).contains(&count), "{count} from {from:?}");
         }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     backends::{Backend, Doom, Snapshot},
-    discovery::Refresh,
+    health::Suspects,
 };
 
 /// One side has ended and the other moves nothing: it is given up.
@@ -32,7 +32,7 @@ const HALF_CLOSED: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Carrier {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
-    pub refresh: Refresh,
+    pub suspects: Suspects,
     pub connect_timeout: Duration,
     /// About how old connections may become.
     pub max_age: Option<Duration>,
@@ -102,7 +102,7 @@ impl Carrier {
                 Err(error) => {
                     self.tally.failed(Failure::ConnectFailed);
                     tracing::warn!(backend = %backend.address, "cannot connect: {error}");
-                    self.refresh.request();
+                    self.suspects.name(backend.address);
                 }
             }
         }

@@ -32,6 +32,7 @@ use super::kernel::{
 };
 use crate::{
     backends::{Backend, Doom, Snapshot},
+    health::Suspects,
     journal::{Journal, Kind},
 };
 
@@ -52,6 +53,7 @@ pub struct Flows {
     kernel: Option<Kernel>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     view: watch::Sender<View>,
+    suspects: Suspects,
     journal: Journal,
     /// Their connections have been reset, or are being so.
     doomed: BTreeMap<SocketAddr, Doom>,
@@ -65,6 +67,7 @@ impl Flows {
         kernel: Kernel,
         log: Events,
         snapshots: watch::Receiver<Arc<Snapshot>>,
+        suspects: Suspects,
         journal: Journal,
     ) -> Self {
         let log = FlowLog::new(log, kernel.locals());
@@ -73,6 +76,7 @@ impl Flows {
             kernel: Some(kernel),
             snapshots,
             view: watch::Sender::new(view),
+            suspects,
             journal,
             doomed: BTreeMap::new(),
             is_resetting: false,
@@ -201,8 +205,8 @@ impl Flows {
                 Ok(step)
             })
             .await?;
-        if let Ok(Step { unsent: Some(error), .. }) = &result {
-            tracing::warn!("an old connection's end has not been told of it: {error}");
+        if let Ok(step) = &result {
+            self.hear(step);
         }
         let is_amid_a_round = result.as_ref().is_ok_and(|step| step.left.is_none());
         self.learn("cannot sweep the flow table", result, |view, step| {
@@ -211,6 +215,13 @@ impl Flows {
             view.count_resets(&step.ended);
         });
         Ok(if is_amid_a_round { STEP } else { SWEEP })
+    }
+
+    fn hear(&self, step: &Step) {
+        if let Some(error) = &step.unsent {
+            tracing::warn!("an old connection's end has not been told of it: {error}");
+        }
+        step.mute.iter().for_each(|backend| self.suspects.name(*backend));
     }
 
     async fn collect(&mut self) -> anyhow::Result<()> {

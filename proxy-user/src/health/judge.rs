@@ -6,6 +6,8 @@ use std::num::NonZeroU8;
 pub enum Outcome {
     Passed,
     Failed,
+    /// Its certificate says that it is not the endpoint's. No repetition is needed to believe that.
+    Stranger,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub struct Thresholds {
 ///      |               |            ^
 ///      +-----fall------+----fall----+
 /// ```
+/// A stranger is down at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Judge {
     verdict: Verdict,
@@ -59,6 +62,7 @@ impl Judge {
         let (needed, verdict) = match outcome {
             Outcome::Passed => (thresholds.rise, Verdict::Up),
             Outcome::Failed => (thresholds.fall, Verdict::Down),
+            Outcome::Stranger => (NonZeroU8::MIN, Verdict::Down),
         };
         if length >= needed.get() {
             self.verdict = verdict;
@@ -74,11 +78,15 @@ mod tests {
     const THRESHOLDS: Thresholds =
         Thresholds { fall: NonZeroU8::new(3).unwrap(), rise: NonZeroU8::new(2).unwrap() };
 
-    /// `+` is a probe that passed, `-` one that failed.
+    /// `+` is a probe that passed, `-` one that failed, `!` one that met a stranger.
     fn judge(probes: &str) -> Verdict {
         let mut judge = Judge::default();
         for probe in probes.chars() {
-            let outcome = if probe == '+' { Outcome::Passed } else { Outcome::Failed };
+            let outcome = match probe {
+                '+' => Outcome::Passed,
+                '-' => Outcome::Failed,
+                _ => Outcome::Stranger,
+            };
             judge.hear(outcome, THRESHOLDS);
         }
         judge.verdict()
@@ -103,13 +111,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_stranger_is_down_at_once_and_up_again_as_any_other() {
+        for (probes, verdict) in [
+            ("!", Verdict::Down),
+            ("++!", Verdict::Down),
+            ("++-!", Verdict::Down),
+            ("!+", Verdict::Down),
+            ("!++", Verdict::Up),
+        ] {
+            assert_eq!(judge(probes), verdict, "{probes}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn nothing_is_up_that_did_not_pass_in_a_row(probes in "[+-]{0,40}") {
+        fn nothing_is_up_that_did_not_pass_in_a_row(probes in "[+!-]{0,40}") {
             if judge(&probes) == Verdict::Up {
                 let since_last_pass = probes.rsplit("++").next().unwrap_or_default();
                 prop_assert!(probes.contains("++"));
                 prop_assert!(!since_last_pass.contains("---"));
+                prop_assert!(!since_last_pass.contains('!'));
             }
         }
     }

@@ -1,24 +1,23 @@
-//! One probe, and the tasks that send them: one for each address, so that a slow backend delays
-//! nobody else's probe and its own never pile up.
+//! One probe: what it asks, and the one deadline for all of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    future::Future,
     io,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    net::TcpStream,
-    sync::mpsc,
-    task::{AbortHandle, JoinSet},
-    time::{sleep, timeout},
+use anyhow::Context as _;
+use hyper::Request;
+use tokio::{net::TcpStream, time::timeout_at};
+
+use super::{
+    failure::{ProbeError, Stage},
+    https,
+    judge::Outcome,
+    tls::Tls,
 };
-
-use crate::config::{HealthConfig, HealthKind};
-
-/// Share of the interval by which the probes of several backends drift apart.
-const SPREAD: f64 = 0.1;
+use crate::config::{Config, Probing};
 
 #[derive(Debug)]
 pub struct Finding {
@@ -27,124 +26,90 @@ pub struct Finding {
     pub took: Duration,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    #[error("{0}")]
-    Io(#[from] io::Error),
-}
-
-pub struct Probers {
-    config: HealthConfig,
-    findings: mpsc::Sender<Finding>,
-    running: BTreeMap<SocketAddr, AbortHandle>,
-    /// Ends them all with this value.
-    tasks: JoinSet<()>,
-}
-
-impl Probers {
-    pub fn new(config: HealthConfig, findings: mpsc::Sender<Finding>) -> Self {
-        Self { config, findings, running: BTreeMap::new(), tasks: JoinSet::new() }
+impl Finding {
+    pub fn outcome(&self) -> Outcome {
+        self.result.as_ref().map_or_else(ProbeError::outcome, |()| Outcome::Passed)
     }
+}
 
-    /// Probes these from now on, new ones at once, and no others.
-    pub fn watch(&mut self, backends: &BTreeSet<SocketAddr>) {
-        self.running.retain(|backend, task| {
-            let stays = backends.contains(backend);
-            if !stays {
-                task.abort();
+/// What is asked of each backend.
+#[derive(Clone)]
+pub struct Probe {
+    question: Question,
+    limit: Duration,
+}
+
+#[derive(Clone)]
+enum Question {
+    Tcp,
+    Tls(Tls),
+    Https(Tls, Box<Request<String>>),
+}
+
+impl Probe {
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let (endpoint, limit) = (&config.endpoint, config.health.timeout);
+        let question = match &config.health.probing {
+            Probing::Tcp => Question::Tcp,
+            // As kubectl does.
+            Probing::Tls(trust) => {
+                Question::Tls(Tls::new(&endpoint.host, trust, &["h2", "http/1.1"])?)
             }
-            stays
-        });
-        for backend in backends {
-            self.running.entry(*backend).or_insert_with(|| {
-                self.tasks.spawn(keep_probing(*backend, self.config, self.findings.clone()))
-            });
+            Probing::Https(trust) => {
+                let request = https::request(endpoint)
+                    .with_context(|| format!("endpoint: {endpoint}: is no host for HTTP"))?;
+                Question::Https(Tls::new(&endpoint.host, trust, &["http/1.1"])?, Box::new(request))
+            }
+        };
+        Ok(Self { question, limit })
+    }
+
+    pub async fn of(&self, backend: SocketAddr) -> Finding {
+        let started = Instant::now();
+        let result = self.ask(backend, started).await;
+        Finding { backend, result, took: started.elapsed() }
+    }
+
+    /// The connection is gone when this returns: closed, or reset.
+    async fn ask(&self, backend: SocketAddr, started: Instant) -> Result<(), ProbeError> {
+        let within = Limit { length: self.limit, started };
+        let stream = within.limit(Stage::Connection, connect(backend)).await?;
+        match &self.question {
+            Question::Tcp => Ok(()),
+            Question::Tls(tls) => within.limit(Stage::Handshake, tls.greet(stream)).await,
+            Question::Https(tls, request) => {
+                let stream = within.limit(Stage::Handshake, tls.handshake(stream)).await?;
+                within.limit(Stage::Answer, https::ask(stream, (**request).clone())).await
+            }
         }
-        while self.tasks.try_join_next().is_some() {}
     }
 }
 
-async fn keep_probing(backend: SocketAddr, config: HealthConfig, findings: mpsc::Sender<Finding>) {
-    loop {
-        let finding = probe(backend, config.kind, config.timeout).await;
-        if findings.send(finding).await.is_err() {
-            return;
+struct Limit {
+    started: Instant,
+    length: Duration,
+}
+
+impl Limit {
+    async fn limit<T, E: Into<ProbeError>>(
+        &self,
+        stage: Stage,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, ProbeError> {
+        match timeout_at((self.started + self.length).into(), step).await {
+            Ok(result) => result.map_err(Into::into),
+            Err(_) => Err(ProbeError::Timeout { stage, limit: self.length }),
         }
-        let luck = 1.0 + SPREAD * (2.0 * fastrand::f64() - 1.0);
-        sleep(config.interval.mul_f64(luck)).await;
     }
 }
 
-pub async fn probe(backend: SocketAddr, kind: HealthKind, limit: Duration) -> Finding {
-    let started = Instant::now();
-    let result = match kind {
-        HealthKind::Tcp => match timeout(limit, connect(backend)).await {
-            Ok(connected) => connected.map_err(ProbeError::from),
-            Err(_) => Err(ProbeError::Timeout(limit)),
-        },
-    };
-    Finding { backend, result, took: started.elapsed() }
-}
-
-async fn connect(backend: SocketAddr) -> io::Result<()> {
+/// Closed by a reset unless it is asked otherwise: no local port is held back in TIME_WAIT for each
+/// probe.
+async fn connect(backend: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(backend).await?;
-    // Closed by a reset: no local port is held back in TIME_WAIT for each probe.
-    stream.set_zero_linger()
+    stream.set_zero_linger()?;
+    Ok(stream)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-    use crate::config::{Config, Settings};
-
-    const DEADLINE: Duration = Duration::from_secs(10);
-
-    fn config() -> HealthConfig {
-        let settings: Settings = toml::from_str(
-            "endpoint = \"a.example\"\nhealth-interval = \"20ms\"\nhealth-timeout = \"200ms\"",
-        )
-        .unwrap();
-        Config::load(settings, None).unwrap().health
-    }
-
-    async fn next(findings: &mut mpsc::Receiver<Finding>) -> Finding {
-        timeout(DEADLINE, findings.recv()).await.expect("no probe in time").unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_listener_passes_and_a_closed_port_fails() {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let backend = listener.local_addr().unwrap();
-        let limit = Duration::from_secs(5);
-        assert!(probe(backend, HealthKind::Tcp, limit).await.result.is_ok());
-        drop(listener);
-        let error = probe(backend, HealthKind::Tcp, limit).await.result.unwrap_err();
-        assert!(error.to_string().contains("refused"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn backends_are_probed_again_and_again_until_they_are_no_longer_watched() {
-        let listeners = [
-            tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(),
-            tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(),
-        ];
-        let [stays, leaves] = listeners.each_ref().map(|l| l.local_addr().unwrap());
-        let (sender, mut findings) = mpsc::channel(1);
-        let mut probers = Probers::new(config(), sender);
-        probers.watch(&BTreeSet::from([stays, leaves]));
-        let mut seen = BTreeMap::new();
-        while seen.len() < 2 || seen.values().any(|count| *count < 2) {
-            *seen.entry(next(&mut findings).await.backend).or_insert(0) += 1;
-        }
-        probers.watch(&BTreeSet::from([stays]));
-        let mut others = 0;
-        for _ in 0..10 {
-            others += usize::from(next(&mut findings).await.backend == leaves);
-        }
-        assert!(others <= 2, "at most one probe was on its way and one in the channel");
-    }
-}
+mod tests;

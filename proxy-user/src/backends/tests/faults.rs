@@ -26,6 +26,17 @@ fn the_last_that_lives_stays_in_use_unharmed_however_long_it_fails() {
 }
 
 #[test]
+fn an_address_that_is_somebody_elses_is_no_last_resort() {
+    let mut story = Story::with_live(&[1]);
+    assert_eq!(story.meets_a_stranger(1), [(1, Down)]);
+    assert_eq!(story.backends.snapshot().last_resort, None);
+    story.passes(1);
+    story.fails(1);
+    assert_eq!(story.fails(1), [(1, Live)]);
+    assert_eq!(story.meets_a_stranger(1), [(1, Down)], "it was one until then");
+}
+
+#[test]
 fn the_last_resort_is_down_once_another_lives_and_dead_once_it_fails_after_that() {
     let mut story = Story::with_live(&[1]);
     story.answer(&[1, 2]);

@@ -37,6 +37,10 @@ pub enum HookChoice {
 pub enum HealthKind {
     /// A backend passes when it accepts a connection
     Tcp,
+    /// When it completes a TLS handshake for the endpoint's name
+    Tls,
+    /// When it answers `GET /readyz` over TLS with 200, 401, 403 or 429
+    Https,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]

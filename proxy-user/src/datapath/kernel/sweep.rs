@@ -1,10 +1,16 @@
 //! Deletes the entries of connections that have ended or that nobody has heard of for too long.
 
-use std::{collections::HashSet, io, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
 use proxy_common::{
+    addr::socket,
     event::{Change, FlowEvent, Halves},
     flow::{Direction, Flow, FlowKey, Half, Life},
     stamp::Stamp,
@@ -15,6 +21,10 @@ use crate::{config::FlowTimeouts, datapath::age::MaxAge};
 
 /// Connections that one step finds too old, at most: they connect again, and not all at once.
 const OLD_ONES: usize = 64;
+
+/// What a backend has to answer a SYN; the client repeats its own no sooner, and another backend gets
+/// that one.
+const ANSWER: Duration = Duration::from_millis(500);
 
 /// Goes through the table a step at a time.
 pub struct Sweep {
@@ -36,6 +46,8 @@ pub struct Step {
     pub old: Vec<FlowKey>,
     /// The newest of the RSTs for those that could not be sent.
     pub unsent: Option<String>,
+    /// Backends that have left a SYN without an answer for longer than [`ANSWER`].
+    pub mute: BTreeSet<SocketAddr>,
     /// Entries left in the table, when this was the last step of a round.
     pub left: Option<u64>,
 }
@@ -53,7 +65,7 @@ impl Sweep {
             if over.contains(key) {
                 continue;
             }
-            match self.over(table, key, flow, now) {
+            match self.over(table, key, flow, now, &mut step.mute) {
                 None => {
                     self.left += 1;
                     let is_old = step.old.len() < OLD_ONES && self.is_old(key, flow, now);
@@ -82,12 +94,20 @@ impl Sweep {
             && age > max_age.of(key)
     }
 
-    fn over(&self, table: &FlowTable, key: &FlowKey, flow: &Flow, now: Stamp) -> Option<Silent> {
+    fn over(
+        &self,
+        table: &FlowTable,
+        key: &FlowKey,
+        flow: &Flow,
+        now: Stamp,
+        mute: &mut BTreeSet<SocketAddr>,
+    ) -> Option<Silent> {
         // Most entries are too young for any limit, which spares the look at their twins.
         if flow.half != Half::Opening && silence(flow, now) <= self.timeouts.shortest() {
             return None;
         }
         let twin = table.get(&flow.twin(key.local), 0).ok();
+        mute.extend(mute_backend(flow, twin.as_ref(), now));
         let life = over(flow, twin.as_ref(), now, self.timeouts)?;
         Some(Silent { life, twin })
     }
@@ -123,6 +143,16 @@ fn over(flow: &Flow, twin: Option<&Flow>, now: Stamp, timeouts: FlowTimeouts) ->
     let idle = |flow: &Flow| if is_opening { age(flow, now) } else { silence(flow, now) };
     let silent = |flow: &Flow| idle(flow) > limit;
     (silent(flow) && twin.is_none_or(silent)).then_some(life)
+}
+
+/// Whom a SYN was sent to that is still without an answer, after more than its time. A handshake that
+/// the client leaves undone is no fault of the backend's.
+fn mute_backend(flow: &Flow, twin: Option<&Flow>, now: Stamp) -> Option<SocketAddr> {
+    let is_unanswered = flow.direction == Direction::ToBackend
+        && flow.half == Half::Opening
+        && twin.is_some_and(|twin| twin.half == Half::Opening)
+        && age(flow, now) > ANSWER;
+    is_unanswered.then(|| socket(flow.peer, flow.peer_port))
 }
 
 fn age(flow: &Flow, now: Stamp) -> Duration {
@@ -204,6 +234,20 @@ mod tests {
         assert_eq!(judge(&syn, Some(&answer), at(9)), None);
         assert_eq!(judge(&syn, Some(&answer), at(11)), Some(Life::Opening));
         assert_eq!(judge(&answer, Some(&syn), at(11)), Some(Life::Opening));
+    }
+
+    #[test]
+    fn a_backend_is_mute_that_leaves_a_syn_alone_and_not_one_whose_client_does() {
+        let (syn, nothing, answer) =
+            (flow(Half::Opening, 0), flow(Half::Opening, 0), flow(Half::Open, 0));
+        let silent = |twin: &Flow, now| mute_backend(&syn, Some(twin), now).is_some();
+        let late = Stamp::from_nanos(501_000_000);
+        assert!(silent(&nothing, late));
+        assert!(!silent(&nothing, Stamp::from_nanos(500_000_000)), "it still has time");
+        assert!(!silent(&answer, late), "the client owes the next packet");
+        let back = Flow { direction: Direction::ToClient, ..nothing };
+        assert_eq!(mute_backend(&back, Some(&syn), late), None, "its peer is the client");
+        assert_eq!(mute_backend(&syn, None, late), None);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! What EKS does on its side: ENIs come and go, and the private zone says which there are.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rustls::ServerConfig;
 
 use crate::{
     eni::{Eni, Subnet},
     network::Network,
+    pki::Pki,
     plan::{ENDPOINT, Plan},
     service::Service,
     zone::Zone,
@@ -16,6 +20,8 @@ use crate::{
 /// Addresses below are the router's and AWS's own.
 const FIRST_HOST: u8 = 10;
 const LAST_HOST: u8 = 250;
+/// Whom a certificate is for that is not the endpoint's.
+const SOMEBODY_ELSE: &str = "somebody-else.example";
 
 pub(crate) struct ControlPlane {
     pub network: Network,
@@ -40,9 +46,43 @@ impl ControlPlane {
 
     /// An ENI that serves; nobody is told of it yet.
     pub(crate) async fn create(&mut self, subnet: Subnet) -> anyhow::Result<Eni> {
+        let address = self.next_address(subnet);
+        self.create_at(subnet, address, self.service, &self.tls).await
+    }
+
+    /// One that accepts connections and says nothing ever.
+    pub(crate) async fn create_mute(&mut self, subnet: Subnet) -> anyhow::Result<Eni> {
+        let address = self.next_address(subnet);
+        let eni = self.create_at(subnet, address, Service::Echo, &self.tls).await?;
+        eni.read(false);
+        Ok(eni)
+    }
+
+    /// The address goes to somebody else, and stays in the zone.
+    pub(crate) async fn hand_over(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let IpAddr::V4(host) = address.ip() else { bail!("{address}: is not over IPv4") };
+        let eni = self.take(address)?;
+        let subnet = eni.subnet();
+        eni.remove(&self.network).await?;
+        let tls = Pki::for_name(SOMEBODY_ELSE)?.server;
+        self.enis.push(self.create_at(subnet, host, Service::ApiServer, &tls).await?);
+        Ok(())
+    }
+
+    fn next_address(&mut self, subnet: Subnet) -> Ipv4Addr {
         let address = subnet.address(self.plan.prefix, self.next_host);
         self.next_host = if self.next_host == LAST_HOST { FIRST_HOST } else { self.next_host + 1 };
-        Eni::create(&self.network, subnet, address, self.service, &self.plan, &self.tls)
+        address
+    }
+
+    async fn create_at(
+        &self,
+        subnet: Subnet,
+        address: Ipv4Addr,
+        service: Service,
+        tls: &Arc<ServerConfig>,
+    ) -> anyhow::Result<Eni> {
+        Eni::create(&self.network, subnet, address, service, &self.plan, tls)
             .await
             .with_context(|| format!("creating the ENI {address}"))
     }
@@ -78,7 +118,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{client::Client, pki::Pki, place::Place};
+    use crate::{client::Client, place::Place};
 
     #[tokio::test]
     async fn an_eni_answers_by_itself_and_its_name_is_in_the_zone() {

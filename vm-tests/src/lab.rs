@@ -177,6 +177,19 @@ impl Lab {
         Ok(address)
     }
 
+    /// One more ENI that accepts connections and says nothing ever; `publish` tells the world.
+    pub async fn add_mute_eni(&mut self, subnet: Subnet) -> anyhow::Result<SocketAddr> {
+        let eni = self.plane.create_mute(subnet).await?;
+        let address = eni.address();
+        self.plane.enis.push(eni);
+        Ok(address)
+    }
+
+    /// Takes an ENI away, and gives its address to an API server of another name and authority.
+    pub async fn hand_over_eni(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        self.plane.hand_over(address).await
+    }
+
     /// Takes an ENI away at once, with whatever is open; the zone still names it until `publish`.
     pub async fn remove_eni(&mut self, address: SocketAddr) -> anyhow::Result<()> {
         let eni = self.plane.take(address)?;
@@ -249,10 +262,14 @@ fn launch(name: &str, options: &Options, plan: &Plan, state: &State) -> Launch {
     let pins = state::pins(name);
     let datapath =
         if options.privileged { Datapath::Free { pins: &pins } } else { Datapath::Relay };
+    let mut arguments = launch::arguments(plan, &datapath, &state.file(ANSWERS));
+    if options.with_authority {
+        arguments.extend(["--ca".to_owned(), state.file(AUTHORITY).display().to_string()]);
+    }
     Launch {
         lab: name.to_owned(),
         binary: options.agent.clone(),
-        arguments: launch::arguments(plan, &datapath, &state.file(ANSWERS)),
+        arguments,
         flags: options.agent_flags.clone(),
         log: state.file("agent.log"),
     }

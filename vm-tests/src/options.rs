@@ -18,6 +18,8 @@ pub struct Options {
     pub enis: usize,
     /// What listens on them.
     pub service: Service,
+    /// The agent is told whom the API servers' certificates come from: `--ca`.
+    pub with_authority: bool,
     /// Network namespaces and the packet path; else loopback and the relay.
     pub privileged: bool,
     /// AAAA records beside the A records, and a listener on `[::]`; IPv4 alone without.
@@ -40,6 +42,7 @@ impl Options {
             ttl: Duration::from_secs(2),
             enis: 3,
             service: Service::default(),
+            with_authority: false,
             privileged: geteuid().is_root(),
             dual_stack: false,
             path_mtu_to_client: None,

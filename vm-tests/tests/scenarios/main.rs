@@ -19,6 +19,7 @@ mod kubectl;
 mod mss_clamp;
 mod no_live_backend;
 mod path_mtu;
+mod probes;
 mod relay;
 mod requests;
 mod rotation;

@@ -86,15 +86,17 @@ struct Prober {
 
 impl Prober {
     async fn run(mut self) {
+        let mut failures = 0u32;
         loop {
             let began = Instant::now();
             // This probe is the answer to all that was suspected so far.
             self.suspicions.mark_unchanged();
             let finding = self.probe.of(self.backend).await;
+            failures = if finding.result.is_ok() { 0 } else { failures.saturating_add(1) };
             if self.findings.send(finding).await.is_err() {
                 return;
             }
-            let next = self.pace.next(began, fastrand::f64());
+            let next = self.pace.next(began, failures, fastrand::f64());
             tokio::select! {
                 () = sleep_until(next.into()) => {}
                 Ok(()) = self.suspicions.changed() => {

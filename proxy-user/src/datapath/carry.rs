@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     net::TcpStream,
     sync::watch,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -27,6 +28,10 @@ use crate::{
 
 /// One side has ended and the other moves nothing: it is given up.
 const HALF_CLOSED: Duration = Duration::from_secs(60);
+
+/// How long an attempt to connect stays the only one: then another backend is tried beside it, and
+/// who answers first is taken (as RFC 8305, section 5, does with addresses).
+const HEAD_START: Duration = Duration::from_secs(1);
 
 /// What every connection needs.
 #[derive(Clone)]
@@ -96,22 +101,35 @@ impl Carrier {
         if order.is_empty() {
             return Err(Failure::NoBackend);
         }
-        for backend in order {
-            match self.connect(&backend).await {
-                Ok(stream) => return Ok((backend, stream)),
-                Err(error) => {
-                    self.tally.failed(Failure::ConnectFailed);
-                    tracing::warn!(backend = %backend.address, "cannot connect: {error}");
-                    self.suspects.name(backend.address);
-                }
+        let mut order = order.into_iter();
+        let mut attempts = JoinSet::new();
+        loop {
+            if let Some(backend) = order.next() {
+                attempts.spawn(attempt(backend, self.connect_timeout));
+            }
+            let alone = if order.len() > 0 { HEAD_START } else { self.connect_timeout };
+            match timeout(alone, attempts.join_next()).await {
+                Ok(Some(Ok((backend, Ok(stream))))) => return Ok((backend, stream)),
+                Ok(Some(Ok((backend, Err(error))))) => self.missed(&backend, &error),
+                Ok(Some(Err(panic))) => tracing::error!("an attempt to connect broke: {panic}"),
+                Ok(None) => return Err(Failure::NoBackendReached),
+                Err(_still_waiting) => {}
             }
         }
-        Err(Failure::NoBackendReached)
     }
 
-    async fn connect(&self, backend: &Backend) -> io::Result<TcpStream> {
-        let stream = timeout(self.connect_timeout, TcpStream::connect(backend.address)).await??;
+    fn missed(&self, backend: &Backend, error: &io::Error) {
+        self.tally.failed(Failure::ConnectFailed);
+        tracing::warn!(backend = %backend.address, "cannot connect: {error}");
+        self.suspects.name(backend.address);
+    }
+}
+
+async fn attempt(backend: Backend, limit: Duration) -> (Backend, io::Result<TcpStream>) {
+    let connect = async {
+        let stream = timeout(limit, TcpStream::connect(backend.address)).await??;
         socket::prepare(&stream)?;
         Ok(stream)
-    }
+    };
+    (backend, connect.await)
 }

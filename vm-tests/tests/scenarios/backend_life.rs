@@ -97,11 +97,10 @@ async fn a_link_that_goes_down_is_left_within_seconds_and_idle_clients_hear_of_i
 
 #[tokio::test]
 async fn a_link_that_goes_down_is_left_by_the_relay_and_idle_clients_hear_of_it() {
-    // By default the first attempt alone may take the three seconds.
-    link_down("link_down_relay", &["--datapath", "relay", "--connect-timeout", "2s"]).await;
+    link_down("link_down_relay", &["--datapath", "relay"]).await;
 }
 
-/// With probes and resets as they are by default.
+/// With everything else as it is by default.
 async fn link_down(name: &str, given: &[&str]) {
     let lab = echoes(name, given).await;
     let [orphans, mut others] = hold_many(&lab).await;

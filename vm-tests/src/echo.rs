@@ -62,7 +62,7 @@ async fn serve(stream: TcpStream, counters: Arc<Counters>, reading: watch::Recei
     if let Err(error) = send_back(stream, &counters, reading).await
         && error.kind() == io::ErrorKind::ConnectionReset
     {
-        counters.resets.fetch_add(1, Relaxed);
+        counters.resets.send_modify(|resets| *resets += 1);
     }
 }
 

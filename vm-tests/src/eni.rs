@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
+use futures_util::future::select_all;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
@@ -132,7 +133,17 @@ impl Eni {
 
     /// Connections that the other side reset, where the service is `Echo`.
     pub fn resets(&self) -> u64 {
-        self.counters.resets.load(Relaxed)
+        *self.counters.resets.borrow()
+    }
+
+    /// Waits until these have heard of so many, all together.
+    pub async fn until_resets(enis: &[Self], resets: u64) {
+        let mut heard: Vec<_> = enis.iter().map(|eni| eni.counters.resets.subscribe()).collect();
+        while heard.iter_mut().map(|one| *one.borrow_and_update()).sum::<u64>() < resets {
+            let changes = heard.iter_mut().map(|one| Box::pin(one.changed()));
+            let (changed, ..) = select_all(changes).await;
+            changed.expect("an ENI outlives who borrows it");
+        }
     }
 
     /// Whether its servers read what has come, where the service is `Echo`.

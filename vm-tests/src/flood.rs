@@ -1,7 +1,7 @@
 //! A SYN flood: connections that are begun in others' names and never go on.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     os::fd::{AsRawFd as _, OwnedFd},
     thread,
     time::Duration,
@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
+use proxy_user::datapath::kernel::reset::segment;
 use tokio::task::spawn_blocking;
 
 use crate::{links::HOST_LINK, place::Inside, wire::sysctl};
@@ -27,13 +28,6 @@ const STRIDE: u32 = 20_011;
 const BURST: u32 = 64;
 const PAUSE: Duration = Duration::from_micros(500);
 
-const TCP: u8 = 6;
-const TCP_HEADER: u8 = 20;
-const IPV4_HEADER: u8 = 20;
-const HOPS: u8 = 64;
-const DATA_OFFSET: u8 = (TCP_HEADER / 4) << 4;
-const SYN: u8 = 0x02;
-
 /// Sends one SYN from each of `count` pairs of address and port, on a thread of its own.
 pub(crate) async fn send(inside: &Inside, to: SocketAddr, count: u32) -> anyhow::Result<()> {
     let SocketAddr::V4(to) = to else { bail!("a flood to {to}: only IPv4 is flooded") };
@@ -44,15 +38,16 @@ pub(crate) async fn send(inside: &Inside, to: SocketAddr, count: u32) -> anyhow:
         let raw =
             socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw)
                 .context("opening a raw socket")?;
-        spawn_blocking(move || send_all(&raw, (*to.ip(), to.port()), count)).await?
+        spawn_blocking(move || send_all(&raw, to, count)).await?
     };
     inside.run(flood).await
 }
 
-fn send_all(raw: &OwnedFd, to: (Ipv4Addr, u16), count: u32) -> anyhow::Result<()> {
-    let address = SockaddrIn::from(std::net::SocketAddrV4::new(to.0, 0));
+fn send_all(raw: &OwnedFd, to: SocketAddrV4, count: u32) -> anyhow::Result<()> {
+    let address = SockaddrIn::from(SocketAddrV4::new(*to.ip(), 0));
     for number in 0..count {
-        let packet = syn(source(number)?, to);
+        let from = SocketAddr::from(source(number)?);
+        let packet = segment::bare(from, to.into(), 1, segment::SYN).context("of one family")?;
         sendto(raw.as_raw_fd(), &packet, &address, MsgFlags::empty()).context("sending a SYN")?;
         if number % BURST == BURST - 1 {
             thread::sleep(PAUSE);
@@ -70,30 +65,6 @@ fn source(number: u32) -> anyhow::Result<(Ipv4Addr, u16)> {
     let port = FIRST_PORT + ((turn + place * 1_009) % PORTS * STRIDE) % PORTS;
     let address = Ipv4Addr::from_bits(first.to_bits() + place);
     Ok((address, u16::try_from(port)?))
-}
-
-fn syn(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) -> Vec<u8> {
-    let addresses = [from.0.octets(), to.0.octets()].concat();
-    // The kernel fills in the header's identification and checksum.
-    let mut packet = vec![0x45, 0, 0, IPV4_HEADER + TCP_HEADER, 0, 0, 0x40, 0, HOPS, TCP, 0, 0];
-    packet.extend(&addresses);
-    let mut header = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
-    header.extend([0, 0, 0, 1, 0, 0, 0, 0, DATA_OFFSET, SYN, 0xff, 0xff, 0, 0, 0, 0]);
-    let check = checksum(&[&addresses, &[0, TCP, 0, TCP_HEADER], &header]);
-    header[16..18].copy_from_slice(&check);
-    packet.extend(header);
-    packet
-}
-
-/// The Internet checksum (RFC 1071) of parts of even length.
-fn checksum(parts: &[&[u8]]) -> [u8; 2] {
-    let words = parts.iter().flat_map(|part| part.chunks_exact(2));
-    let mut sum: u32 = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    let [_, _, high, low] = (!sum).to_be_bytes();
-    [high, low]
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use crate::place::Inside;
 
@@ -28,7 +28,7 @@ pub(crate) struct Counters {
     /// Payload of the largest segment that the newest connection may send, in bytes.
     pub segment_size: AtomicU32,
     /// Connections that the other side reset.
-    pub resets: AtomicU64,
+    pub resets: watch::Sender<u64>,
 }
 
 /// Did all connections end by themselves?

@@ -10,7 +10,7 @@ use std::{
 use tokio::{
     net::TcpStream,
     sync::watch,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 
@@ -101,21 +101,40 @@ impl Carrier {
         if order.is_empty() {
             return Err(Failure::NoBackend);
         }
-        let mut order = order.into_iter();
         let mut attempts = JoinSet::new();
-        loop {
-            if let Some(backend) = order.next() {
-                attempts.spawn(attempt(backend, self.connect_timeout));
-            }
-            let alone = if order.len() > 0 { HEAD_START } else { self.connect_timeout };
-            match timeout(alone, attempts.join_next()).await {
-                Ok(Some(Ok((backend, Ok(stream))))) => return Ok((backend, stream)),
-                Ok(Some(Ok((backend, Err(error))))) => self.missed(&backend, &error),
-                Ok(Some(Err(panic))) => tracing::error!("an attempt to connect broke: {panic}"),
-                Ok(None) => return Err(Failure::NoBackendReached),
-                Err(_still_waiting) => {}
+        for backend in order {
+            attempts.spawn(attempt(backend, self.connect_timeout));
+            match timeout(HEAD_START, attempts.join_next()).await {
+                Ok(ended) => {
+                    if let Some(reached) = ended.and_then(|ended| self.reached(ended)) {
+                        return Ok(reached);
+                    }
+                }
+                Err(_still_waiting) => self.is_slow(&backend),
             }
         }
+        while let Some(ended) = attempts.join_next().await {
+            if let Some(reached) = self.reached(ended) {
+                return Ok(reached);
+            }
+        }
+        Err(Failure::NoBackendReached)
+    }
+
+    fn reached(&self, ended: Result<Attempt, JoinError>) -> Option<(Backend, TcpStream)> {
+        match ended {
+            Ok((backend, Ok(stream))) => return Some((backend, stream)),
+            Ok((backend, Err(error))) => self.missed(&backend, &error),
+            Err(panic) => tracing::error!("an attempt to connect broke: {panic}"),
+        }
+        None
+    }
+
+    /// Its attempt goes on, but may be dropped for another's: this is what is known of it then.
+    fn is_slow(&self, backend: &Backend) {
+        self.tally.failed(Failure::ConnectSlow);
+        tracing::warn!(backend = %backend.address, "no answer to a connection for {HEAD_START:?}");
+        self.suspects.name(backend.address);
     }
 
     fn missed(&self, backend: &Backend, error: &io::Error) {
@@ -125,7 +144,9 @@ impl Carrier {
     }
 }
 
-async fn attempt(backend: Backend, limit: Duration) -> (Backend, io::Result<TcpStream>) {
+type Attempt = (Backend, io::Result<TcpStream>);
+
+async fn attempt(backend: Backend, limit: Duration) -> Attempt {
     let connect = async {
         let stream = timeout(limit, TcpStream::connect(backend.address)).await??;
         socket::prepare(&stream)?;

@@ -17,6 +17,8 @@ pub enum Failure {
     NoBackend,
     /// One attempt on one backend.
     ConnectFailed,
+    /// One attempt that had no answer after its head start.
+    ConnectSlow,
     /// Every attempt failed.
     NoBackendReached,
     ClientBroke,
@@ -71,6 +73,7 @@ impl Failure {
         match self {
             Self::NoBackend => "no_backend",
             Self::ConnectFailed => "connect_failed",
+            Self::ConnectSlow => "connect_slow",
             Self::NoBackendReached => "no_backend_reached",
             Self::ClientBroke => "client_broke",
             Self::BackendBroke => "backend_broke",

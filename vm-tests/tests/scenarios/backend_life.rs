@@ -8,7 +8,6 @@ use std::{
 };
 
 use proxy_user::status::{BackendState, Status};
-use tokio::time::sleep;
 use vm_tests::{ENDPOINT, Eni, Held, Service, Subnet};
 
 use crate::setting::{Scenario, flags, lab, live, within};
@@ -66,11 +65,7 @@ fn resets_heard(lab: &Scenario) -> u64 {
 
 /// Their ends hear of it when the clients do, or a little later.
 async fn enis_hear_of(lab: &Scenario, resets: u64) {
-    let all = async {
-        while resets_heard(lab) < resets {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
+    let all = Eni::until_resets(lab.enis(), resets);
     within("the resets at the other end", SOON, all).await;
     assert_eq!(resets_heard(lab), resets);
 }

@@ -56,14 +56,11 @@ async fn reset_by_backend(lab: &Scenario) {
 }
 
 async fn reset_by_client(lab: &Scenario) {
-    let resets = || lab.enis().iter().map(Eni::resets).sum::<u64>();
-    let before = resets();
+    let before: u64 = lab.enis().iter().map(Eni::resets).sum();
     let mut stream = lab.client().connect().await.expect("a connection");
     stream.write_all(b"x").await.expect("written");
     stream.read_exact(&mut [0]).await.expect("an echo");
     stream.set_zero_linger().expect("linger");
     drop(stream);
-    while resets() == before {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    Eni::until_resets(lab.enis(), before + 1).await;
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use proxy_user::status::Status;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 use vm_tests::{Client, Service};
 
-use crate::setting::{Scenario, flags, lab, live, within};
+use crate::setting::{flags, lab, live, not_forwarded, within};
 
 const CONNECTIONS: u64 = 100;
 
@@ -36,7 +37,8 @@ async fn serves_everybody(name: &str, shortage: [&str; 2], room: u64, reason: &s
 
     let relayed = lab.status().await.listener.accepted;
     assert!((CONNECTIONS - room..CONNECTIONS).contains(&relayed), "{relayed} were relayed");
-    within("the counter", Duration::from_secs(5), counted(&lab, reason, relayed)).await;
+    let is_counted = |status: &Status| not_forwarded(status, reason) >= relayed;
+    lab.until("each is counted", Duration::from_secs(5), is_counted).await;
     drop(all);
     lab.done().await;
 }
@@ -51,17 +53,4 @@ async fn open_all(client: &Client) -> Vec<TcpStream> {
         all.push(stream);
     }
     all
-}
-
-/// The agent reads the kernel's counters every 500 ms.
-async fn counted(lab: &Scenario, reason: &str, relayed: u64) {
-    let name = format!("enigate_packets_not_forwarded_total{{reason=\"{reason}\"}} ");
-    loop {
-        let (_, metrics) = lab.admin().get("/metrics").await.expect("metrics");
-        let count = metrics.lines().find_map(|line| line.strip_prefix(&name));
-        if count.is_some_and(|count| count.parse::<u64>().expect("a number") >= relayed) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

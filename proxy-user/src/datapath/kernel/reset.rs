@@ -2,7 +2,7 @@
 //! reset at once connects again at once.
 
 mod ender;
-mod segment;
+pub mod segment;
 mod wire;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};

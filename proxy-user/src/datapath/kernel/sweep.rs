@@ -134,7 +134,8 @@ impl Silent {
 }
 
 /// How far a connection had come of which both directions have been silent, or which has been
-/// opening, for longer than that allows; `None` while it may go on. An entry without a twin belongs to no connection.
+/// opening, for longer than that allows; `None` while it may go on. An entry without a twin belongs
+/// to no connection.
 fn over(flow: &Flow, twin: Option<&Flow>, now: Stamp, timeouts: FlowTimeouts) -> Option<Life> {
     let life = Life::of(flow.half, twin.map_or(Half::Reset, |twin| twin.half));
     let limit = timeouts.of(life);

@@ -1,4 +1,4 @@
-//! A RST as a whole IP packet.
+//! A TCP segment without payload, as a whole IP packet.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,10 +8,13 @@ const IPV4_HEADER: u8 = 20;
 const HOPS: u8 = 64;
 /// The header's length in words of four bytes, in the upper half of its byte.
 const DATA_OFFSET: u8 = (TCP_HEADER / 4) << 4;
-const RST: u8 = 0x04;
+
+/// Control bits (RFC 9293, section 3.1).
+pub const SYN: u8 = 0x02;
+pub const RST: u8 = 0x04;
 
 /// `None` if the two ends are not of one family.
-pub fn rst(from: SocketAddr, to: SocketAddr, sequence: u32) -> Option<Vec<u8>> {
+pub fn bare(from: SocketAddr, to: SocketAddr, sequence: u32, flags: u8) -> Option<Vec<u8>> {
     let (header, addresses) = match (from.ip(), to.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             let addresses = [from.octets(), to.octets()].concat();
@@ -23,7 +26,7 @@ pub fn rst(from: SocketAddr, to: SocketAddr, sequence: u32) -> Option<Vec<u8>> {
         }
         _ => return None,
     };
-    Some([header, tcp(from.port(), to.port(), sequence, &addresses)].concat())
+    Some([header, tcp(from.port(), to.port(), sequence, flags, &addresses)].concat())
 }
 
 fn ipv4(addresses: &[u8]) -> Vec<u8> {
@@ -40,10 +43,10 @@ fn ipv6(addresses: &[u8]) -> Vec<u8> {
     header
 }
 
-fn tcp(from: u16, to: u16, sequence: u32, addresses: &[u8]) -> Vec<u8> {
+fn tcp(from: u16, to: u16, sequence: u32, flags: u8, addresses: &[u8]) -> Vec<u8> {
     let mut header = [from.to_be_bytes(), to.to_be_bytes()].concat();
     header.extend(sequence.to_be_bytes());
-    header.extend([0, 0, 0, 0, DATA_OFFSET, RST, 0, 0, 0, 0, 0, 0]);
+    header.extend([0, 0, 0, 0, DATA_OFFSET, flags, 0, 0, 0, 0, 0, 0]);
     // The pseudo-header's other words; in IPv6 it has more, which are zero.
     let pseudo = [0, TCP, 0, TCP_HEADER];
     let check = checksum(&[addresses, &pseudo, &header]);
@@ -83,7 +86,7 @@ mod tests {
                 (IpAddr::from(a), IpAddr::from(b), 0x0800, 20),
                 (IpAddr::from(c), IpAddr::from(d), 0x86dd, 40),
             ] {
-                let packet = rst(end(from, ports[0]), end(to, ports[1]), sequence).unwrap();
+                let packet = bare(end(from, ports[0]), end(to, ports[1]), sequence, RST).unwrap();
                 let frame = framed(ether_type, &packet);
                 prop_assert!(checksums_verify(&frame));
                 prop_assert_eq!(ends(&frame), [(from, ports[0]), (to, ports[1])]);
@@ -97,6 +100,6 @@ mod tests {
     #[test]
     fn two_families_have_no_packet() {
         let ends = ["10.0.0.1:1", "[fd00::1]:2"].map(|end| end.parse().unwrap());
-        assert_eq!(rst(ends[0], ends[1], 0), None);
+        assert_eq!(bare(ends[0], ends[1], 0, RST), None);
     }
 }

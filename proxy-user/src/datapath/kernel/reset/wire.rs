@@ -10,7 +10,7 @@ use proxy_common::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::segment;
+use super::segment::{self, RST};
 
 pub struct Packet {
     pub to: SocketAddr,
@@ -27,7 +27,7 @@ pub fn packets(
 ) -> [Option<Packet>; 2] {
     let Some(local) = config.locals.get(usize::from(key.local.0)) else { return [None, None] };
     let packet = |port, to, acked| {
-        let bytes = segment::rst(socket(*local, port), to, acked)?;
+        let bytes = segment::bare(socket(*local, port), to, acked, RST)?;
         (acked != 0).then_some(Packet { to, bytes })
     };
     let client = socket(key.remote, key.remote_port);

@@ -1,5 +1,6 @@
 //! Chooses what moves the bytes, and says why.
 
+mod account;
 pub mod age;
 pub mod carry;
 pub mod flows;

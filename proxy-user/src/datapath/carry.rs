@@ -15,9 +15,10 @@ use tokio::{
 };
 
 use super::{
+    account::Account,
     age::MaxAge,
     pick::candidates,
-    relay::relay,
+    relay::{Pair, relay},
     socket,
     tally::{Failure, Open, Tally},
 };
@@ -59,13 +60,12 @@ impl Carrier {
     async fn try_carry(&self, client: TcpStream) -> Result<(), Failure> {
         socket::prepare(&client).map_err(|_| Failure::ClientBroke)?;
         let (backend, stream) = self.reach().await?;
-        let traffic = self.tally.traffic(backend.address);
-        let _open = Open::count(&traffic.open);
-        traffic.opened.fetch_add(1, Relaxed);
+        let account = Account::open(self.tally.traffic(backend.address));
+        let pair = Pair { client, backend: stream, unsent: Vec::new() };
         self.tally.relayed.fetch_add(1, Relaxed);
         // Whatever ends first drops the others, and with the relay both streams, which are reset.
         tokio::select! {
-            ended = relay(client, stream, &traffic, HALF_CLOSED) => ended,
+            ended = relay(pair, &account, HALF_CLOSED) => ended,
             doom = self.doomed(backend.address) => Err(doom),
             () = self.aged() => Err(Failure::MaxAge),
         }

@@ -6,20 +6,26 @@ use std::{
     io,
     net::Shutdown,
     pin::{Pin, pin},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
+use proxy_common::flow::Direction;
 use socket2::SockRef;
 use tokio::{net::TcpStream, time::sleep};
 
-use super::{
-    socket,
-    tally::{Failure, Traffic},
-};
+use super::{account::Account, socket, tally::Failure};
 
 /// In flight in each direction, besides what the sockets hold.
 const BUFFER: usize = 64 * 1024;
+
+/// A connection's two streams, as a relay, or what is faster, takes them over. Both must have been
+/// prepared by [`socket::prepare`].
+pub struct Pair {
+    pub client: TcpStream,
+    pub backend: TcpStream,
+    /// Read from the client, and still to be written to the backend before all that follows.
+    pub unsent: Vec<u8>,
+}
 
 #[derive(Clone, Copy)]
 struct Side<'a> {
@@ -27,74 +33,68 @@ struct Side<'a> {
     broke: Failure,
 }
 
-/// Counts the bytes of one direction, for this connection and for its backend.
+/// Counts the bytes of one direction.
+#[derive(Clone, Copy)]
 struct Meter<'a> {
-    here: AtomicU64,
-    of_backend: &'a AtomicU64,
+    account: &'a Account,
+    direction: Direction,
 }
 
-impl<'a> Meter<'a> {
-    fn new(of_backend: &'a AtomicU64) -> Self {
-        Self { here: AtomicU64::new(0), of_backend }
+impl Meter<'_> {
+    fn add(self, bytes: u64) {
+        self.account.moved(self.direction, bytes);
     }
 
-    fn add(&self, bytes: u64) {
-        self.here.fetch_add(bytes, Relaxed);
-        self.of_backend.fetch_add(bytes, Relaxed);
+    fn total(self) -> u64 {
+        self.account.total(self.direction)
     }
 }
 
-/// Both streams must have been prepared by [`socket::prepare`]: unless all ends well, they are
-/// reset as they are dropped here. Once one way has ended, the other must move something within
-/// `half_closed`.
-pub async fn relay(
-    client: TcpStream,
-    backend: TcpStream,
-    traffic: &Traffic,
-    half_closed: Duration,
-) -> Result<(), Failure> {
-    copy_both(&client, &backend, traffic, half_closed).await?;
-    socket::close_in_peace(&client).map_err(|_| Failure::ClientBroke)?;
-    socket::close_in_peace(&backend).map_err(|_| Failure::BackendBroke)
+/// Unless all ends well, both streams are reset as they are dropped here. Once one way has ended,
+/// the other must move something within `half_closed`.
+pub async fn relay(pair: Pair, account: &Account, half_closed: Duration) -> Result<(), Failure> {
+    copy_both(&pair, account, half_closed).await?;
+    socket::close_in_peace(&pair.client).map_err(|_| Failure::ClientBroke)?;
+    socket::close_in_peace(&pair.backend).map_err(|_| Failure::BackendBroke)
 }
 
-async fn copy_both(
-    client: &TcpStream,
-    backend: &TcpStream,
-    traffic: &Traffic,
-    half_closed: Duration,
-) -> Result<(), Failure> {
-    let client = Side { stream: client, broke: Failure::ClientBroke };
-    let backend = Side { stream: backend, broke: Failure::BackendBroke };
-    let (sent, received) = (Meter::new(&traffic.to_backend), Meter::new(&traffic.to_client));
-    let mut up = pin!(copy(client, backend, &sent));
-    let mut down = pin!(copy(backend, client, &received));
+async fn copy_both(pair: &Pair, account: &Account, half_closed: Duration) -> Result<(), Failure> {
+    let client = Side { stream: &pair.client, broke: Failure::ClientBroke };
+    let backend = Side { stream: &pair.backend, broke: Failure::BackendBroke };
+    let sent = Meter { account, direction: Direction::ToBackend };
+    let received = Meter { account, direction: Direction::ToClient };
+    let mut up = pin!(async {
+        write(backend.stream, &pair.unsent).await.map_err(|_| backend.broke)?;
+        sent.add(pair.unsent.len() as u64);
+        copy(client, backend, sent).await
+    });
+    let mut down = pin!(copy(backend, client, received));
     tokio::select! {
         ended = &mut up => {
             ended?;
-            while_it_moves(down, &received, half_closed).await
+            while_it_moves(down, received, half_closed).await
         }
         ended = &mut down => {
             ended?;
-            while_it_moves(up, &sent, half_closed).await
+            while_it_moves(up, sent, half_closed).await
         }
     }
 }
 
 async fn while_it_moves<F>(
     mut way: Pin<&mut F>,
-    meter: &Meter<'_>,
+    meter: Meter<'_>,
     patience: Duration,
 ) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
     loop {
-        let before = meter.here.load(Relaxed);
+        let before = meter.total();
         tokio::select! {
             ended = &mut way => return ended,
             () = sleep(patience) => {
-                if meter.here.load(Relaxed) == before {
+                if meter.total() == before {
                     return Err(Failure::HalfClosedTooLong);
                 }
             }
@@ -103,7 +103,7 @@ where
 }
 
 /// Until `from` has ended and `to` has taken everything, its end too.
-async fn copy(from: Side<'_>, to: Side<'_>, meter: &Meter<'_>) -> Result<(), Failure> {
+async fn copy(from: Side<'_>, to: Side<'_>, meter: Meter<'_>) -> Result<(), Failure> {
     loop {
         from.stream.readable().await.map_err(|_| from.broke)?;
         if drain(from, to, meter).await? == Source::Ended {
@@ -119,7 +119,7 @@ enum Source {
 }
 
 /// The buffer lives for as long as there are bytes to move: an idle connection holds none.
-async fn drain(from: Side<'_>, to: Side<'_>, meter: &Meter<'_>) -> Result<Source, Failure> {
+async fn drain(from: Side<'_>, to: Side<'_>, meter: Meter<'_>) -> Result<Source, Failure> {
     let mut buffer = vec![0; BUFFER];
     loop {
         match from.stream.try_read(&mut buffer) {

@@ -1,4 +1,7 @@
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -8,6 +11,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::datapath::tally::Traffic;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(60);
@@ -28,12 +32,17 @@ async fn pair() -> (TcpStream, TcpStream) {
 }
 
 async fn line(half_closed: Duration) -> Line {
+    line_with(b"", half_closed).await
+}
+
+async fn line_with(unsent: &[u8], half_closed: Duration) -> Line {
     let ((client, inside), (outside, backend)) = (pair().await, pair().await);
     socket::prepare(&inside).unwrap();
     socket::prepare(&outside).unwrap();
     let traffic = Arc::new(Traffic::default());
-    let counted = traffic.clone();
-    let relay = tokio::spawn(async move { relay(inside, outside, &counted, half_closed).await });
+    let account = Account::open(traffic.clone());
+    let pair = Pair { client: inside, backend: outside, unsent: unsent.to_vec() };
+    let relay = tokio::spawn(async move { relay(pair, &account, half_closed).await });
     Line { client, backend, relay, traffic }
 }
 
@@ -74,6 +83,17 @@ async fn bytes_arrive_in_order_both_ways_at_once_and_are_counted() {
     assert_eq!(soon(relay).await.unwrap(), Ok(()));
     assert_eq!(traffic.to_backend.load(Relaxed), request.len() as u64);
     assert_eq!(traffic.to_client.load(Relaxed), response.len() as u64);
+}
+
+#[tokio::test]
+async fn what_was_read_before_is_written_first_and_counted() {
+    let Line { mut client, mut backend, relay, traffic } = line_with(b"read before, ", LONG).await;
+    client.write_all(b"and after").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut backend).await.unwrap(), b"read before, and after");
+    drop(backend);
+    assert_eq!(soon(relay).await.unwrap(), Ok(()));
+    assert_eq!(traffic.to_backend.load(Relaxed), 22);
 }
 
 #[tokio::test]

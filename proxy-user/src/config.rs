@@ -32,7 +32,7 @@ pub use source_ports::SourcePorts;
 pub use timeouts::FlowTimeouts;
 pub use values::{
     BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName, LogFilter,
-    LogFormat, MssClamp, PinDir, Probes, StateDir,
+    LogFormat, MssClamp, PinDir, Probes, ProxyProtocol, SniPattern, SourceRange, StateDir, VpceId,
 };
 
 pub const DEFAULT_ADMIN: BindAddress =

@@ -8,6 +8,7 @@ pub mod interface;
 pub mod kernel;
 pub mod listener;
 mod pick;
+pub mod preface;
 mod relay;
 pub mod requirements;
 mod socket;

@@ -3,6 +3,9 @@
 mod choices;
 mod log_filter;
 mod mss_clamp;
+mod sni_pattern;
+mod source_range;
+mod vpce_id;
 
 use std::{
     fmt,
@@ -13,9 +16,14 @@ use std::{
 };
 
 use super::invalid::Invalid;
-pub use choices::{DatapathChoice, FlowLogChoice, HealthKind, HookChoice, LogFormat};
+pub use choices::{
+    DatapathChoice, FlowLogChoice, HealthKind, HookChoice, LogFormat, ProxyProtocol,
+};
 pub use log_filter::LogFilter;
 pub use mss_clamp::MssClamp;
+pub use sni_pattern::SniPattern;
+pub use source_range::SourceRange;
+pub use vpce_id::VpceId;
 
 const DNS_PORT: u16 = 53;
 /// IFNAMSIZ, less the closing zero.

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use super::preface::Refused;
 use crate::status::ListenerStatus;
 
 /// Why a connection was refused or broken, or was not accepted.
@@ -32,6 +33,8 @@ pub enum Failure {
     AcceptFailed,
     /// No file descriptors: accepting paused.
     AcceptPaused,
+    /// What the client said first, or did not say.
+    Preface(Refused),
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +87,14 @@ impl Failure {
             Self::CutAtShutdown => "cut_at_shutdown",
             Self::AcceptFailed => "accept_failed",
             Self::AcceptPaused => "accept_paused",
+            Self::Preface(refused) => refused.as_str(),
         }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Preface(refused)
     }
 }
 

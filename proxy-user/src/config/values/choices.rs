@@ -60,6 +60,15 @@ pub enum FlowLogChoice {
     All,
 }
 
+/// What goes before a client's own bytes, written by the load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    Off,
+    /// Every connection begins with a header of version 2, or is refused
+    V2,
+}
+
 impl FlowLogChoice {
     pub const fn events(self) -> Events {
         match self {

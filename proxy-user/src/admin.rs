@@ -6,13 +6,16 @@ use std::{io, net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, ORIGIN},
+    },
     response::{Html, IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use tokio::net::TcpListener;
 
-use crate::{config::Refusal, report::Report};
+use crate::{config::Refusal, lifecycle::DrainRequest, report::Report};
 
 const PAGE: &str = include_str!("admin/page.html");
 const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,19 +34,30 @@ impl Admin {
         })
     }
 
-    pub async fn serve(self, report: Report) -> io::Result<()> {
-        axum::serve(self.0, router(report)).await
+    pub async fn serve(self, report: Report, drain: DrainRequest) -> io::Result<()> {
+        axum::serve(self.0, router(report, drain)).await
     }
 }
 
-fn router(report: Report) -> Router {
+fn router(report: Report, drain: DrainRequest) -> Router {
+    let draining = |headers: HeaderMap| async move { begin_to_drain(&headers, &drain) };
     Router::new()
+        .route("/drain", post(draining))
         .route("/", get(|| async { Html(PAGE) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .with_state(Arc::new(report))
+}
+
+/// Browsers say where a request of another page comes from, and no page may drain the appliance.
+fn begin_to_drain(headers: &HeaderMap, drain: &DrainRequest) -> (StatusCode, &'static str) {
+    if headers.contains_key(ORIGIN) {
+        return (StatusCode::FORBIDDEN, "not from a web page\n");
+    }
+    drain.make();
+    (StatusCode::ACCEPTED, "draining\n")
 }
 
 async fn readyz(State(report): State<Arc<Report>>) -> Response {

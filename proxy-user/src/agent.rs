@@ -7,7 +7,13 @@
 //!     +---- refresh ------+------- suspects, when one fails ----+
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    future::Future,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
@@ -16,26 +22,30 @@ use thiserror::Error;
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
+    time::{sleep, timeout},
 };
 
 use crate::{
     admin::Admin,
-    config::{Config, Refusal},
-    control::Control,
+    backends::Snapshot,
+    carriers::carriers,
+    cluster::Cluster,
+    config::{Config, DrainConfig, Refusal, Route},
     datapath::{
         Datapath, Packet,
         carry::Carrier,
         flows::Flows,
-        interface,
         listener::{Bound, Leftover},
         tally::Tally,
     },
-    discovery::{Discovery, Keeper, Refresh, Resolver, Sieve, Store},
-    health::{Probe, Suspects},
+    files::Files,
     journal::{Journal, Kind},
-    lifecycle::{Phase, Stops, draining},
+    lifecycle::{Phase, Stops, closing},
     report::{DatapathFacts, PacketFacts, Report},
 };
+
+/// Connections wait so long in the kernel's queue for a first backend, rather than be refused.
+const FIRST_BACKEND: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Error)]
 pub enum Failure {
@@ -50,7 +60,7 @@ pub enum Failure {
 /// and the next agent takes it over.
 pub async fn run(config: Config) -> Result<(), Failure> {
     let mut stops = Stops::listen().map_err(Failure::Start)?;
-    let agent = Agent::start(config).await.map_err(Failure::Start)?;
+    let agent = Agent::start(config, &stops).await.map_err(Failure::Start)?;
     agent.serve(&mut stops).await.map_err(Failure::Later)
 }
 
@@ -58,7 +68,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
 struct Agent {
     journal: Journal,
     phase: watch::Sender<Phase>,
-    drain_timeout: Duration,
+    drain: DrainConfig,
+    /// One for each address that is listened on.
     listening: JoinSet<Leftover>,
     /// None of them ends by itself.
     tasks: JoinSet<anyhow::Result<()>>,
@@ -66,114 +77,150 @@ struct Agent {
 
 impl Agent {
     /// What can be refused is refused before anything is attached.
-    async fn start(config: Config) -> anyhow::Result<Self> {
+    async fn start(config: Config, stops: &Stops) -> anyhow::Result<Self> {
         let started_at = Timestamp::now();
-        let bound = Bound::new(config.listen)?;
+        let files = Files::raised()?;
+        let bound = bind(&config)?;
         let admin = Admin::bind(config.admin).await?;
-        let sieve = Sieve::new(config.listen, interface::addresses);
-        let resolver = Resolver::new(&config.endpoint.host, &config.resolvers, sieve)?;
-        let resolvers = resolver.servers();
-        let probe = Probe::new(&config)?;
         let journal = Journal::default();
-        let keeper = Keeper::new(open_store(&config, &journal)?, journal.clone());
+        let mut clusters = clusters(&config, &journal)?;
+        let tally = Arc::new(Tally::default());
+        let carriers = carriers(&config, &clusters, files, &tally)?;
         let datapath = Datapath::open(&config).await?;
 
-        announce(&journal, &config, &datapath);
+        announce(&journal, &config, &datapath, files);
         let (phase, serving) = watch::channel(Phase::Serving);
-        let refresh = Refresh::default();
-        let discovery =
-            Discovery::new(resolver, config.ttl, refresh.clone(), keeper, journal.clone());
-        let knowledge = discovery.knowledge();
-        let suspects = Suspects::new(refresh);
-        let mut control =
-            Control::new(&config, probe, suspects.clone(), knowledge.clone(), journal.clone());
-
         let mut tasks = JoinSet::new();
         let datapath =
-            run_datapath(&mut tasks, datapath, config.log.flows, &mut control, &suspects, &journal);
-        let tally = Arc::new(Tally::default());
-        let carrier = Carrier {
-            snapshots: control.snapshots(),
-            suspects,
-            connect_timeout: config.connect_timeout,
-            max_age: config.life.max_age,
-            reset_window: config.packet.reset_window,
-            tally: tally.clone(),
-        };
+            run_datapath(&mut tasks, datapath, config.log.flows, &mut clusters[0], &journal);
         let report = Report {
-            endpoint: config.endpoint,
-            listen: config.listen,
             started_at,
-            resolvers,
             datapath,
             phase: serving.clone(),
-            knowledge,
-            snapshots: control.snapshots(),
-            probes: control.probes(),
-            transitions: control.transitions(),
+            routes: clusters.iter().map(Cluster::facts).collect(),
             tally,
             journal: journal.clone(),
         };
-        let mut listening = JoinSet::new();
-        let listener = bound.serve(carrier, journal.clone());
-        listening.spawn(listener.accept_until(draining(serving)));
-        tasks.spawn(async {
-            discovery.run().await;
-            Ok(())
-        });
-        tasks.spawn(async {
-            control.run().await;
-            Ok(())
-        });
-        tasks.spawn(async { admin.serve(report).await.context("the admin endpoint broke") });
-        Ok(Self { journal, phase, drain_timeout: config.drain_timeout, listening, tasks })
+        let snapshots: Vec<_> = clusters.iter().map(Cluster::snapshots).collect();
+        let listening = listen(bound, carriers, &journal, &serving, &snapshots);
+        clusters.into_iter().for_each(|cluster| cluster.run(&mut tasks));
+        let request = stops.request();
+        let admin =
+            async { admin.serve(report, request).await.context("the admin endpoint broke") };
+        tasks.spawn(admin);
+        Ok(Self { journal, phase, drain: config.drain, listening, tasks })
     }
 
     async fn serve(mut self, stops: &mut Stops) -> anyhow::Result<()> {
-        let signal = tokio::select! {
-            signal = stops.next() => signal,
-            ended = self.tasks.join_next() => return Err(broken(ended)),
-            ended = self.listening.join_next() => {
-                return Err(broken(ended.map(|joined| joined.map(|_| Ok(())))));
-            }
-        };
-        self.journal.note(Kind::Lifecycle, format!("{signal}: draining"));
-        self.phase.send_replace(Phase::Draining);
+        let who = self.until(stops.first()).await?;
+        self.enter(Phase::Draining, &format!("{who}: draining: {}", self.drain));
         tokio::select! {
-            cut = drain(&mut self.listening, self.drain_timeout) => match cut? {
-                0 => self.journal.note(Kind::Lifecycle, "ended"),
-                cut => self.journal.warn(Kind::Lifecycle, format!("ended; {cut} connections were reset")),
-            },
-            signal = stops.next() => {
-                self.journal.warn(Kind::Lifecycle, format!("{signal} again: ended at once"));
+            ended = self.drain() => ended,
+            signal = stops.signal() => {
+                let message = format!("{signal} again: ended at once");
+                self.journal.warn(Kind::Lifecycle, message);
+                Ok(())
             }
         }
+    }
+
+    async fn drain(&mut self) -> anyhow::Result<()> {
+        let DrainConfig { accept, deadline } = self.drain;
+        self.until(sleep(accept)).await?;
+        self.enter(Phase::Closing, "no new connections are accepted");
+        let mut cut = 0;
+        let patience = deadline.saturating_sub(accept);
+        let mut draining = JoinSet::new();
+        while let Some(leftover) = self.listening.join_next().await {
+            draining.spawn(leftover?.drain(patience));
+        }
+        while let Some(ended) = draining.join_next().await {
+            cut += ended?;
+        }
+        let ended = match cut {
+            0 => "ended".to_owned(),
+            cut => format!("ended; {cut} connections were reset"),
+        };
+        self.journal.note(Kind::Lifecycle, ended);
         Ok(())
     }
-}
 
-/// A folder that was asked for must do; the default one is a good to have.
-fn open_store(config: &Config, journal: &Journal) -> Result<Option<Store>, Refusal> {
-    let folder = &config.state.folder;
-    match Store::open(folder, &config.endpoint.host) {
-        Ok(store) => Ok(Some(store)),
-        Err(wrong) if config.state.is_given => {
-            Err(Refusal::new("state-dir", folder.display(), wrong))
+    /// Unless a part of the agent breaks before.
+    async fn until<T>(&mut self, end: impl Future<Output = T>) -> anyhow::Result<T> {
+        tokio::select! {
+            done = end => Ok(done),
+            ended = self.tasks.join_next() => Err(broken(ended)),
+            ended = self.listening.join_next() => {
+                Err(broken(ended.map(|joined| joined.map(|_| Ok(())))))
+            }
         }
-        Err(wrong) => {
-            let shown = folder.display();
-            let message = format!("{shown}: {wrong}, with --state-dir: answers are not saved");
-            journal.warn(Kind::Dns, message);
-            Ok(None)
-        }
+    }
+
+    fn enter(&self, phase: Phase, message: &str) {
+        self.journal.note(Kind::Lifecycle, message);
+        self.phase.send_replace(phase);
     }
 }
 
-fn announce(journal: &Journal, config: &Config, datapath: &Datapath) {
-    let Config { listen, endpoint, admin, .. } = config;
+fn bind(config: &Config) -> Result<BTreeMap<SocketAddr, Bound>, Refusal> {
+    let mut bound = BTreeMap::new();
+    for route in &config.routes {
+        if let Entry::Vacant(place) = bound.entry(route.listen) {
+            place.insert(Bound::new(route.listen)?);
+        }
+    }
+    Ok(bound)
+}
+
+/// Each says in the journal which it is, where there are several.
+fn clusters(config: &Config, journal: &Journal) -> anyhow::Result<Vec<Cluster>> {
+    let one = |route| match config.routes.len() {
+        1 => Cluster::new(config, route, journal),
+        _ => Cluster::new(config, route, &journal.about(&route.endpoint)),
+    };
+    config.routes.iter().map(one).collect()
+}
+
+fn listen(
+    bound: BTreeMap<SocketAddr, Bound>,
+    mut carriers: BTreeMap<SocketAddr, Carrier>,
+    journal: &Journal,
+    serving: &watch::Receiver<Phase>,
+    snapshots: &[watch::Receiver<Arc<Snapshot>>],
+) -> JoinSet<Leftover> {
+    let mut listening = JoinSet::new();
+    for (address, bound) in bound {
+        let Some(carrier) = carriers.remove(&address) else { continue };
+        let listener = bound.serve(carrier, journal.clone());
+        let (first, closing) = (first_backends(snapshots.to_vec()), closing(serving.clone()));
+        listening.spawn(async {
+            first.await;
+            listener.accept_until(closing).await
+        });
+    }
+    listening
+}
+
+/// Until something is known to live of each cluster, or that nothing does, or it takes too long.
+async fn first_backends(snapshots: Vec<watch::Receiver<Arc<Snapshot>>>) {
+    let all = async {
+        for mut snapshots in snapshots {
+            let _gone = snapshots.wait_for(|snapshot| snapshot.is_judged).await;
+        }
+    };
+    let _as_it_is = timeout(FIRST_BACKEND, all).await;
+}
+
+fn announce(journal: &Journal, config: &Config, datapath: &Datapath, files: Files) {
     let version = env!("CARGO_PKG_VERSION");
-    let message = format!("enigate {version}: {listen} to {endpoint}, admin on {admin}");
-    journal.note(Kind::Lifecycle, message);
+    for Route { listen, endpoint, .. } in &config.routes {
+        let message =
+            format!("enigate {version}: {listen} to {endpoint}, admin on {}", config.admin);
+        journal.note(Kind::Lifecycle, message);
+    }
+    if let Some(lack) = files.lack(config.listener.limits.total) {
+        journal.warn(Kind::Lifecycle, lack);
+    }
     journal.note(Kind::Backend, format!("probes: {}", config.health.probing));
     journal.note(Kind::Datapath, format!("{}: {}", datapath.name(), datapath.reason));
     if datapath.packet.is_none() && config.packet.pin_dir.exists() {
@@ -186,32 +233,27 @@ fn announce(journal: &Journal, config: &Config, datapath: &Datapath) {
     }
 }
 
+/// The packet path has one cluster alone.
 fn run_datapath(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     datapath: Datapath,
     flow_log: Events,
-    control: &mut Control,
-    suspects: &Suspects,
+    cluster: &mut Cluster,
     journal: &Journal,
 ) -> DatapathFacts {
     let name = datapath.name();
     let packet = datapath.packet.map(|Packet { kernel, interface }| {
         for (target, legacy) in kernel.inherited() {
-            control.inherit(BackendId(target.id), target.address, *legacy);
+            cluster.control.inherit(BackendId(target.id), target.address, *legacy);
         }
         let hook = kernel.hook();
-        let flows =
-            Flows::new(kernel, flow_log, control.snapshots(), suspects.clone(), journal.clone());
+        let (snapshots, suspects) = (cluster.snapshots(), cluster.suspects.clone());
+        let flows = Flows::new(kernel, flow_log, snapshots, suspects, journal.clone());
         let view = flows.view();
         tasks.spawn(flows.run());
         PacketFacts { hook, interface, view }
     });
     DatapathFacts { name, reason: datapath.reason, packet }
-}
-
-async fn drain(listening: &mut JoinSet<Leftover>, patience: Duration) -> anyhow::Result<usize> {
-    let leftover = listening.join_next().await.context("nobody listens")??;
-    Ok(leftover.drain(patience).await)
 }
 
 fn broken(ended: Option<Result<anyhow::Result<()>, JoinError>>) -> anyhow::Error {

@@ -53,6 +53,12 @@ pub enum Command {
         #[command(flatten)]
         agent: RunningAgent,
     },
+    /// Let a running agent end: not ready at once, then it accepts no more, and ends when its
+    /// connections have
+    Drain {
+        #[command(flatten)]
+        agent: RunningAgent,
+    },
     /// Remove all that agents left in the kernel, and end the connections there; needs root
     Detach {
         /// Folder on a BPF file system where the packet path outlives the agent

@@ -1,4 +1,4 @@
-//! Asks a running agent for its status: one GET over HTTP/1.0.
+//! Asks a running agent over its admin endpoint: one request over HTTP/1.0.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,16 +21,25 @@ pub async fn status(admin: SocketAddr) -> anyhow::Result<Status> {
 
 /// The document as it was sent.
 pub async fn text(admin: SocketAddr) -> anyhow::Result<String> {
-    let response = timeout(DEADLINE, get(admin, "/status")).await;
+    ask(admin, "GET /status").await
+}
+
+/// Returns once the agent has begun.
+pub async fn drain(admin: SocketAddr) -> anyhow::Result<()> {
+    ask(admin, "POST /drain").await.map(drop)
+}
+
+async fn ask(admin: SocketAddr, what: &str) -> anyhow::Result<String> {
+    let response = timeout(DEADLINE, exchange(admin, what)).await;
     let response = response
         .with_context(|| format!("admin: {admin}: no answer within {DEADLINE:?}"))?
         .with_context(|| format!("admin: {admin}: cannot be asked; is the agent running there?"))?;
     body(&response).with_context(|| format!("admin: {admin}"))
 }
 
-async fn get(admin: SocketAddr, path: &str) -> anyhow::Result<String> {
+async fn exchange(admin: SocketAddr, what: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(admin).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n");
+    let request = format!("{what} HTTP/1.0\r\nHost: {admin}\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut response = String::new();
     stream.take(LONGEST).read_to_string(&mut response).await?;
@@ -41,7 +50,7 @@ async fn get(admin: SocketAddr, path: &str) -> anyhow::Result<String> {
 fn body(response: &str) -> anyhow::Result<String> {
     let (head, body) = response.split_once("\r\n\r\n").context("the answer is no HTTP")?;
     let status_line = head.lines().next().unwrap_or_default();
-    if status_line.split(' ').nth(1) != Some("200") {
+    if !matches!(status_line.split(' ').nth(1), Some("200" | "202")) {
         bail!("the answer is {status_line:?}");
     }
     Ok(body.to_owned())

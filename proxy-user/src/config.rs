@@ -4,8 +4,10 @@
 mod endpoint;
 mod invalid;
 mod life;
+mod listening;
 mod period;
 mod probing;
+mod route;
 mod settings;
 mod source_ports;
 mod timeouts;
@@ -25,14 +27,17 @@ use thiserror::Error;
 pub use endpoint::{Endpoint, HostName};
 pub use invalid::Invalid;
 pub use life::LifeConfig;
+pub use listening::{ConnectionLimits, Legs, ListenerConfig};
 pub use period::{Patience, Period};
 pub use probing::{Authorities, Probing, Trust};
+pub use route::Route;
 pub use settings::Settings;
 pub use source_ports::SourcePorts;
 pub use timeouts::FlowTimeouts;
 pub use values::{
-    BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName, LogFilter,
-    LogFormat, MssClamp, PinDir, Probes, ProxyProtocol, SniPattern, SourceRange, StateDir, VpceId,
+    BindAddress, ConnectionLimit, DatapathChoice, FlowLogChoice, HealthKind, HookChoice,
+    InterfaceName, LogFilter, LogFormat, MssClamp, PinDir, Probes, ProxyProtocol, SniPattern,
+    SourceRange, StateDir, VpceId,
 };
 
 pub const DEFAULT_ADMIN: BindAddress =
@@ -44,8 +49,9 @@ const DEFAULT_STATE_DIR: &str = "/var/lib/enigate";
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub endpoint: Endpoint,
-    pub listen: SocketAddr,
+    /// At least one.
+    pub routes: Vec<Route>,
+    pub listener: ListenerConfig,
     pub datapath: DatapathChoice,
     pub packet: PacketConfig,
     /// The host's own where empty.
@@ -54,10 +60,9 @@ pub struct Config {
     pub state: StateConfig,
     pub health: HealthConfig,
     pub life: LifeConfig,
-    pub connect_timeout: Duration,
     pub admin: SocketAddr,
     pub log: LogConfig,
-    pub drain_timeout: Duration,
+    pub drain: DrainConfig,
 }
 
 #[derive(Clone, Debug)]
@@ -100,6 +105,15 @@ pub struct HealthConfig {
     pub rise: NonZeroU8,
 }
 
+/// How a shutdown goes, from its start.
+#[derive(Clone, Copy, Debug)]
+pub struct DrainConfig {
+    /// Until then new connections are still accepted.
+    pub accept: Duration,
+    /// Then what is left is reset.
+    pub deadline: Duration,
+}
+
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     pub format: LogFormat,
@@ -120,6 +134,16 @@ pub struct Refusal {
 impl Refusal {
     pub fn new(field: &'static str, value: impl fmt::Display, wrong: impl fmt::Display) -> Self {
         Self { field, value: value.to_string(), wrong: wrong.to_string() }
+    }
+}
+
+impl fmt::Display for DrainConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accept, deadline } = self;
+        write!(
+            f,
+            "new connections for {accept:?} more, what is open then until {deadline:?} are over"
+        )
     }
 }
 
@@ -149,9 +173,8 @@ impl Config {
     fn validate(settings: Settings) -> Result<Self, Refusal> {
         let seconds = |given: Option<Period>, default| given.unwrap_or(Period::seconds(default));
         let datapath = settings.datapath.unwrap_or(DatapathChoice::Auto);
-        hook_must_have_a_use(settings.hook, datapath)?;
-        clamp_must_have_a_use(settings.mss_clamp, datapath)?;
-        Ok(Self {
+        must_have_a_use(&settings, datapath)?;
+        let config = Self {
             ttl: TtlRange::new(seconds(settings.min_ttl, 1), seconds(settings.max_ttl, 60))?,
             health: HealthConfig {
                 probing: Probing::new(settings.health, settings.ca.as_deref())?,
@@ -161,17 +184,41 @@ impl Config {
                 rise: settings.rise.unwrap_or(Probes::ONE).get(),
             },
             life: LifeConfig::new(&settings),
-            endpoint: settings.endpoint.clone().ok_or_else(missing_endpoint)?,
-            listen: settings.listen.unwrap_or(DEFAULT_LISTEN).get(),
+            routes: route::routes(&settings)?,
+            listener: ListenerConfig::new(&settings)?,
             datapath,
             resolvers: settings.resolver.iter().map(|resolver| resolver.get()).collect(),
-            connect_timeout: seconds(settings.connect_timeout, 3).get(),
             admin: settings.admin.unwrap_or(DEFAULT_ADMIN).get(),
-            drain_timeout: settings.drain_timeout.unwrap_or(Patience::seconds(5)).get(),
+            drain: drain(&settings),
             log: log(&settings),
             state: state(settings.state_dir.as_ref()),
             packet: packet(settings)?,
-        })
+        };
+        match (datapath, config.needs_the_listener()) {
+            (DatapathChoice::Packet, Some(what)) => {
+                let wrong = format!("{what}; leave that out, or use --datapath auto");
+                Err(Refusal::new("datapath", "packet", wrong))
+            }
+            _ => Ok(config),
+        }
+    }
+
+    /// What is asked for that the packet path cannot do: it knows packets, and neither what they
+    /// say nor more than one cluster.
+    pub fn needs_the_listener(&self) -> Option<&'static str> {
+        if self.listener.proxy_protocol == ProxyProtocol::V2 {
+            Some("--proxy-protocol v2 needs a listener that reads the header")
+        } else if self.routes.len() > 1 {
+            Some("several [[route]] tables need a listener that tells them apart")
+        } else if self.routes.iter().any(|route| !route.server_names.is_empty()) {
+            Some("--sni needs a listener that reads the ClientHello")
+        } else if !self.listener.sources.is_empty() {
+            Some("--allow-source needs a listener that looks at who connects")
+        } else if self.listener.limits.per_source.is_some() {
+            Some("--max-connections-per-source needs a listener that counts")
+        } else {
+            None
+        }
     }
 }
 
@@ -206,32 +253,28 @@ fn log(settings: &Settings) -> LogConfig {
     }
 }
 
-fn hook_must_have_a_use(hook: Option<HookChoice>, datapath: DatapathChoice) -> Result<(), Refusal> {
-    match (hook.filter(|hook| *hook != HookChoice::Auto), datapath) {
-        (Some(hook), DatapathChoice::Relay) => {
-            let wrong = "belongs to the packet path, and the data path is relay; leave the one \
-                         out or ask for --datapath packet";
-            Err(Refusal::new("hook", hook, wrong))
-        }
-        _ => Ok(()),
-    }
+fn drain(settings: &Settings) -> DrainConfig {
+    let deadline = settings.drain_deadline.unwrap_or(Patience::seconds(300)).get();
+    let accept = settings.drain_accept.unwrap_or(Patience::seconds(120)).get();
+    DrainConfig { accept: accept.min(deadline), deadline }
 }
 
-fn clamp_must_have_a_use(clamp: Option<MssClamp>, datapath: DatapathChoice) -> Result<(), Refusal> {
-    match (clamp.filter(|clamp| clamp.get().is_some()), datapath) {
-        (Some(clamp), DatapathChoice::Relay) => {
-            let wrong = "belongs to the packet path, and the data path is relay; leave the one \
-                         out or ask for --datapath packet";
-            Err(Refusal::new("mss-clamp", clamp, wrong))
-        }
-        _ => Ok(()),
+/// What only the packet path does must not be asked of another.
+fn must_have_a_use(settings: &Settings, datapath: DatapathChoice) -> Result<(), Refusal> {
+    if matches!(datapath, DatapathChoice::Auto | DatapathChoice::Packet) {
+        return Ok(());
     }
-}
-
-fn missing_endpoint() -> Refusal {
-    let wrong = "the cluster's endpoint is needed; give --endpoint HOST, ENIGATE_ENDPOINT, or the \
-                 key in the file of --config";
-    Refusal::new("endpoint", "(none)", wrong)
+    let wrong = format!(
+        "belongs to the packet path, and the data path is {datapath}; leave the one out or ask \
+         for --datapath packet"
+    );
+    if let Some(hook) = settings.hook.filter(|hook| *hook != HookChoice::Auto) {
+        return Err(Refusal::new("hook", hook, wrong));
+    }
+    match settings.mss_clamp.filter(|clamp| clamp.get().is_some()) {
+        Some(clamp) => Err(Refusal::new("mss-clamp", clamp, wrong)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ pub struct Control {
 impl Control {
     pub fn new(
         config: &Config,
+        port: NonZeroU16,
         probe: Probe,
         suspects: Suspects,
         knowledge: watch::Receiver<Knowledge>,
@@ -62,7 +63,7 @@ impl Control {
             journal.warn(Kind::Backend, wrong);
         }
         Self {
-            port: config.endpoint.port,
+            port,
             backends: Backends::new(Rules::new(health, life, zone), fastrand::u64(..)),
             probers: Probers::new(probe, health.interval, sender),
             suspects,

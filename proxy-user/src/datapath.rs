@@ -3,14 +3,20 @@
 mod account;
 pub mod age;
 pub mod carry;
+pub mod flow_log;
 pub mod flows;
 pub mod interface;
 pub mod kernel;
+pub mod ledger;
+pub mod limits;
 pub mod listener;
 mod pick;
 pub mod preface;
+pub mod reach;
+pub mod reaper;
 mod relay;
 pub mod requirements;
+pub mod routes;
 mod socket;
 pub mod tally;
 
@@ -52,6 +58,9 @@ impl Datapath {
     }
 
     async fn best(config: &Config) -> anyhow::Result<Self> {
+        if let Some(what) = config.needs_the_listener() {
+            return Ok(Self::relay(what));
+        }
         let attachment = match plan(config) {
             Ok(attachment) => attachment,
             Err(refusal) => return Ok(Self::relay(format!("no packet path: {refusal}"))),
@@ -91,9 +100,11 @@ pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
         let wrong = format!("{}; provide it, or use --datapath relay", missing.join("; "));
         return Err(Refusal::new("datapath", "packet", wrong));
     }
+    // The packet path has one route: several need the listener.
+    let listen = config.routes[0].listen;
     Ok(Attachment {
-        interface: interface::choose(config.packet.interface.as_ref(), config.listen)?,
-        listen: config.listen,
+        interface: interface::choose(config.packet.interface.as_ref(), listen)?,
+        listen,
         hook: hook(config.packet.hook),
         pin_dir: config.packet.pin_dir.clone(),
         connections: config.packet.connections,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     admin::Admin,
     client,
-    config::{Config, DatapathChoice, Probing, SourcePorts, Trust},
+    config::{Config, DatapathChoice, Endpoint, Probing, Route, SourcePorts, Trust},
     datapath::{
         interface,
         kernel::{self, BPFFS, is_on_bpffs},
@@ -16,6 +16,7 @@ use crate::{
     },
     discovery::{Resolver, Sieve, examine as examine_folder},
     environment,
+    files::Files,
     health::Probe,
     status::Status,
 };
@@ -39,8 +40,11 @@ pub struct Finding {
 
 pub async fn examine(config: &Config) -> Vec<Finding> {
     let running = client::status(config.admin).await.ok();
-    let mut findings =
-        vec![listen(config, running.as_ref()), admin(config, running.as_ref()).await];
+    let addresses: BTreeSet<_> = config.routes.iter().map(|route| route.listen).collect();
+    let mut findings: Vec<_> =
+        addresses.into_iter().map(|address| listen(address, running.as_ref())).collect();
+    findings.push(admin(config, running.as_ref()).await);
+    findings.extend(files(config));
     findings.push(health(&config.health.probing));
     findings.extend(datapath(config));
     findings.extend(
@@ -49,25 +53,39 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
             .map(|stranger| finding("environment", Level::Warn, stranger)),
     );
     findings.push(state(config));
-    let addresses = match resolve(config).await {
-        Ok((addresses, finding)) => {
-            findings.push(finding);
-            addresses
-        }
-        Err(finding) => {
-            findings.push(finding);
-            return findings;
-        }
-    };
-    findings.extend(backends(config, addresses).await);
+    for route in &config.routes {
+        findings.extend(cluster(config, route).await);
+    }
     findings
 }
 
-fn listen(config: &Config, running: Option<&Status>) -> Finding {
-    match Bound::new(config.listen) {
-        Ok(_free) => finding("listen", Level::Ok, format!("{} is free", config.listen)),
+async fn cluster(config: &Config, route: &Route) -> Vec<Finding> {
+    match resolve(config, route).await {
+        Ok((addresses, found)) => {
+            let mut findings = vec![found];
+            findings.extend(backends(config, &route.endpoint, addresses).await);
+            findings
+        }
+        Err(found) => vec![found],
+    }
+}
+
+fn files(config: &Config) -> Option<Finding> {
+    match Files::raised() {
+        Ok(files) => {
+            let lack = files.lack(config.listener.limits.total)?;
+            Some(finding("max-connections", Level::Warn, lack))
+        }
+        Err(error) => Some(finding("max-connections", Level::Warn, format!("{error:#}"))),
+    }
+}
+
+fn listen(address: SocketAddr, running: Option<&Status>) -> Finding {
+    match Bound::new(address) {
+        Ok(_free) => finding("listen", Level::Ok, format!("{address} is free")),
         Err(refusal) => {
-            if running.is_some_and(|status| status.listen == config.listen) {
+            let is_served = |status: &Status| status.routes.iter().any(|it| it.listen == address);
+            if running.is_some_and(is_served) {
                 return finding("listen", Level::Ok, SERVED);
             }
             finding("listen", Level::Fail, refusal)
@@ -95,6 +113,9 @@ fn health(probing: &Probing) -> Finding {
 fn datapath(config: &Config) -> Vec<Finding> {
     if let Err(refusal) = interface::must_be_there(config) {
         return vec![finding("datapath", Level::Fail, refusal)];
+    }
+    if let Some(what) = config.needs_the_listener() {
+        return vec![finding("datapath", Level::Ok, format!("relay: {what}"))];
     }
     let is_by_name = config.datapath == DatapathChoice::Packet;
     let unfit = if is_by_name { Level::Fail } else { Level::Warn };
@@ -143,17 +164,18 @@ fn state(config: &Config) -> Finding {
     }
 }
 
-async fn resolve(config: &Config) -> Result<(BTreeSet<SocketAddr>, Finding), Finding> {
-    let fail = |error: &dyn fmt::Display| {
-        finding("dns", Level::Fail, format!("{}: {error}", config.endpoint.host))
-    };
-    let sieve = Sieve::new(config.listen, interface::addresses);
-    let resolver = Resolver::new(&config.endpoint.host, &config.resolvers, sieve)
-        .map_err(|error| fail(&error))?;
+async fn resolve(
+    config: &Config,
+    route: &Route,
+) -> Result<(BTreeSet<SocketAddr>, Finding), Finding> {
+    let host = &route.endpoint.host;
+    let fail = |error: &dyn fmt::Display| finding("dns", Level::Fail, format!("{host}: {error}"));
+    let sieve = Sieve::new(route.listen, interface::addresses);
+    let resolver = Resolver::new(host, &config.resolvers, sieve).map_err(|error| fail(&error))?;
     let resolved = resolver.resolve(None).await;
     let doubt = resolved.doubt();
     let answer = resolved.result.map_err(|error| fail(&error))?;
-    let port = config.endpoint.port.get();
+    let port = route.endpoint.port.get();
     let message = format!("{} addresses, TTL {} s", answer.addresses.len(), answer.ttl.as_secs());
     let addresses = answer.addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     let found = match doubt {
@@ -164,8 +186,12 @@ async fn resolve(config: &Config) -> Result<(BTreeSet<SocketAddr>, Finding), Fin
 }
 
 /// One that cannot be reached is a warning while there is another.
-async fn backends(config: &Config, addresses: BTreeSet<SocketAddr>) -> Vec<Finding> {
-    let probe = match Probe::new(config) {
+async fn backends(
+    config: &Config,
+    endpoint: &Endpoint,
+    addresses: BTreeSet<SocketAddr>,
+) -> Vec<Finding> {
+    let probe = match Probe::new(endpoint, &config.health) {
         Ok(probe) => probe,
         Err(error) => return vec![finding("backend", Level::Fail, format!("{error:#}"))],
     };

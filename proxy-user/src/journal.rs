@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,8 +21,13 @@ pub enum Kind {
     Lifecycle,
 }
 
+/// A handle: clones write to the same journal.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Mutex<Entries>>);
+pub struct Journal {
+    entries: Arc<Mutex<Entries>>,
+    /// What its entries are about, where there are several of a kind.
+    about: Option<Arc<str>>,
+}
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -41,15 +47,20 @@ impl Kind {
 }
 
 impl Journal {
+    /// The same journal, for one of several.
+    pub fn about(&self, what: &impl fmt::Display) -> Self {
+        Self { entries: self.entries.clone(), about: Some(what.to_string().into()) }
+    }
+
     pub fn note(&self, kind: Kind, message: impl Into<String>) {
-        let message = message.into();
+        let message = self.whole(message.into());
         tracing::info!(kind = kind.as_str(), "{message}");
         self.keep(kind, message);
     }
 
     /// For what somebody should look at.
     pub fn warn(&self, kind: Kind, message: impl Into<String>) {
-        let message = message.into();
+        let message = self.whole(message.into());
         tracing::warn!(kind = kind.as_str(), "{message}");
         self.keep(kind, message);
     }
@@ -61,6 +72,13 @@ impl Journal {
 
     pub fn counts(&self) -> BTreeMap<Kind, u64> {
         self.entries().counts.clone()
+    }
+
+    fn whole(&self, message: String) -> String {
+        match &self.about {
+            Some(about) => format!("{about}: {message}"),
+            None => message,
+        }
     }
 
     fn keep(&self, kind: Kind, message: String) {
@@ -77,13 +95,22 @@ impl Journal {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_several_says_which_it_is_in_the_same_journal() {
+        let journal = Journal::default();
+        journal.about(&"a.example").note(Kind::Dns, "no answer");
+        journal.note(Kind::Lifecycle, "ended");
+        let said: Vec<_> = journal.events().into_iter().map(|event| event.message).collect();
+        assert_eq!(said, ["a.example: no answer", "ended"]);
+    }
 
     #[test]
     fn the_oldest_events_give_way_and_are_still_counted() {

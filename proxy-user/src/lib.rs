@@ -3,14 +3,17 @@
 mod admin;
 pub mod agent;
 pub mod backends;
+mod carriers;
 pub mod cli;
 pub mod client;
+mod cluster;
 pub mod config;
 mod control;
 pub mod datapath;
 pub mod discovery;
 pub mod doctor;
 pub mod environment;
+mod files;
 pub mod health;
 pub mod journal;
 mod lifecycle;

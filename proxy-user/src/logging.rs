@@ -36,7 +36,7 @@ mod tests {
     use tracing::{enabled, subscriber::with_default};
 
     use super::*;
-    use crate::datapath::flows::LOG_TARGET;
+    use crate::datapath::flow_log;
 
     /// What the programs say, and flows.
     fn shows(ebpf: bool, flows: Events, level: &str) -> [bool; 2] {
@@ -48,7 +48,7 @@ mod tests {
             assert!(!enabled!(tracing::Level::DEBUG), "the agent's own level is not changed");
             [
                 enabled!(target: "enigate_ebpf", tracing::Level::DEBUG),
-                enabled!(target: LOG_TARGET, tracing::Level::INFO),
+                enabled!(target: flow_log::TARGET, tracing::Level::INFO),
             ]
         })
     }

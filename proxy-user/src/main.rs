@@ -45,6 +45,7 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
             show_status(agent.admin, json, watch).await.map_err(Failure::Later)
         }
         Command::Backends { agent } => show_backends(agent.admin).await.map_err(Failure::Later),
+        Command::Drain { agent } => drain(agent.admin).await.map_err(Failure::Later),
         Command::Detach { pin_dir, interface } => {
             detach(&pin_dir, interface.as_ref()).map_err(Failure::Start)
         }
@@ -99,6 +100,12 @@ async fn repaint(admin: BindAddress) -> anyhow::Result<()> {
 
 async fn show_backends(admin: BindAddress) -> anyhow::Result<ExitCode> {
     say(&table::backends(&client::status(admin.get()).await?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn drain(admin: BindAddress) -> anyhow::Result<ExitCode> {
+    client::drain(admin.get()).await?;
+    say("draining; `enigate status` shows how far it is\n")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,7 +12,7 @@ use prometheus_client::{
 use crate::{
     backends::{Transitions, state_name},
     journal::Kind,
-    status::{BackendState, BackendStatus, Status},
+    status::{BackendState, BackendStatus, ConsumerStatus, DnsStatus, RouteStatus, Status},
 };
 
 const STATES: [BackendState; 4] =
@@ -23,7 +23,8 @@ const STATES: [BackendState; 4] =
 struct Scrape {
     status: Status,
     events: BTreeMap<Kind, u64>,
-    transitions: Transitions,
+    /// By endpoint.
+    transitions: BTreeMap<String, Transitions>,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -31,7 +32,7 @@ type Labels = Vec<(&'static str, String)>;
 pub fn render(
     status: Status,
     events: BTreeMap<Kind, u64>,
-    transitions: Transitions,
+    transitions: BTreeMap<String, Transitions>,
 ) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape { status, events, transitions }));
@@ -47,7 +48,8 @@ impl Collector for Scrape {
         self.dns(&mut out)?;
         self.backends(&mut out)?;
         self.datapath(&mut out)?;
-        self.listener(&mut out)
+        self.listener(&mut out)?;
+        self.consumers(&mut out)
     }
 }
 
@@ -61,31 +63,38 @@ impl Scrape {
     }
 
     fn dns(&self, out: &mut Writer<'_>) -> fmt::Result {
-        let dns = &self.status.dns;
-        out.counter("enigate_dns_answers", "Good answers", [(vec![], dns.answers)])?;
-        out.counter("enigate_dns_failures", "Lookups that failed", [(vec![], dns.failures)])?;
-        let addresses = dns.addresses.len() as u64;
-        out.gauge("enigate_dns_addresses", "In the last good answer", [(vec![], addresses)])?;
-        let ttl = dns.ttl_seconds.into_iter().map(|ttl| (vec![], ttl));
+        let each = |value: fn(&DnsStatus) -> u64| self.by_endpoint(move |it| Some(value(&it.dns)));
+        out.counter("enigate_dns_answers", "Good answers", each(|dns| dns.answers))?;
+        out.counter("enigate_dns_failures", "Lookups that failed", each(|dns| dns.failures))?;
+        let addresses = each(|dns| dns.addresses.len() as u64);
+        out.gauge("enigate_dns_addresses", "In the last good answer", addresses)?;
+        let ttl = self.by_endpoint(|route| route.dns.ttl_seconds);
         out.gauge("enigate_dns_ttl_seconds", "Of the last good answer", ttl)?;
-        let age = dns.age_seconds.into_iter().map(|age| (vec![], age));
+        let age = self.by_endpoint(|route| route.dns.age_seconds);
         out.gauge("enigate_dns_age_seconds", "Since the resolver last gave it", age)?;
-        let saved = u64::from(dns.source.as_deref() == Some("saved"));
-        out.gauge("enigate_dns_saved", "1 while it is from disk", [(vec![], saved)])?;
-        let refused = dns.refused.iter().map(|(why, n)| (label("reason", why), *n));
+        let saved = each(|dns| u64::from(dns.source.as_deref() == Some("saved")));
+        out.gauge("enigate_dns_saved", "1 while it is from disk", saved)?;
+        let refused = self.status.routes.iter().flat_map(|route| {
+            let of_route = |(why, n): (&String, &u64)| (and(of(route), "reason", why), *n);
+            route.dns.refused.iter().map(of_route)
+        });
         out.counter("enigate_dns_refused", "Addresses left out of answers", refused)
     }
 
     fn backends(&self, out: &mut Writer<'_>) -> fmt::Result {
-        let generation = self.status.generation;
-        out.gauge("enigate_generation", "Of the backends' snapshot", [(vec![], generation)])?;
-        let states = STATES.map(|state| {
-            let count = self.status.backends.iter().filter(|backend| backend.state == state);
-            (label("state", state_name(state)), count.count() as u64)
+        let generation = self.by_endpoint(|route| Some(route.generation));
+        out.gauge("enigate_generation", "Of the backends' snapshot", generation)?;
+        let states = self.status.routes.iter().flat_map(|route| {
+            STATES.map(|state| {
+                let count = route.backends.iter().filter(|backend| backend.state == state).count();
+                (and(of(route), "state", state_name(state)), count as u64)
+            })
         });
         out.gauge("enigate_backends", "By state", states)?;
-        let transitions = self.transitions.all().map(|(from, to, count)| {
-            (vec![("from", from.to_owned()), ("to", to.to_owned())], count)
+        let transitions = self.transitions.iter().flat_map(|(endpoint, transitions)| {
+            transitions.all().map(move |(from, to, count)| {
+                (and(and(label("endpoint", endpoint), "from", from), "to", to), count)
+            })
         });
         let help = "Changes of a backend's state";
         out.counter("enigate_backend_transitions", help, transitions)?;
@@ -95,21 +104,17 @@ impl Scrape {
             [backend.probe.passed, backend.probe.failed]
         });
         out.counter("enigate_backend_probes", "Probes by result", probes)?;
-        let backends = self.status.backends.iter();
-        let suspected = backends.map(|backend| (of(backend), backend.probe.suspected));
+        let suspected = self.each(|backend| backend.probe.suspected);
         let help = "Times that connections gave reason to probe sooner";
         out.counter("enigate_backend_suspected", help, suspected)
     }
 
     fn connections(&self, out: &mut Writer<'_>) -> fmt::Result {
-        let each = |value: fn(&BackendStatus) -> u64| {
-            self.status.backends.iter().map(move |backend| (of(backend), value(backend)))
-        };
-        let open = each(|backend| backend.open);
+        let open = self.each(|backend| backend.open);
         out.gauge("enigate_backend_connections_open", "Connections open now", open)?;
-        let opened = each(|backend| backend.opened);
+        let opened = self.each(|backend| backend.opened);
         out.counter("enigate_backend_connections", "Connections opened", opened)?;
-        let closed = each(|backend| backend.opened.saturating_sub(backend.open));
+        let closed = self.each(|backend| backend.opened.saturating_sub(backend.open));
         out.counter("enigate_backend_connections_closed", "Connections that ended", closed)
     }
 
@@ -162,18 +167,51 @@ impl Scrape {
         out.counter("enigate_listener_failures", "Refused or broken, by reason", failures)
     }
 
+    fn consumers(&self, out: &mut Writer<'_>) -> fmt::Result {
+        let each = |value: fn(&ConsumerStatus) -> u64| {
+            let consumers = self.status.listener.consumers.iter();
+            consumers.map(move |(vpce, consumer)| (label("vpce", vpce), value(consumer)))
+        };
+        let help = "Connections open now, by the consumer's VPC endpoint";
+        out.gauge("enigate_consumer_connections_open", help, each(|consumer| consumer.open))?;
+        let help = "Connections that reached a backend, by the consumer's VPC endpoint";
+        out.counter("enigate_consumer_connections", help, each(|consumer| consumer.opened))?;
+        let ways = ["to_backend", "to_client"];
+        let bytes = self.status.listener.consumers.iter().flat_map(|(vpce, consumer)| {
+            let values = [consumer.bytes_to_backend, consumer.bytes_to_client];
+            let of_way = |(way, n): (&str, u64)| (and(label("vpce", vpce), "direction", way), n);
+            ways.into_iter().zip(values).map(of_way).collect::<Vec<_>>()
+        });
+        out.counter("enigate_consumer_bytes", "Of payload, by the consumer's VPC endpoint", bytes)
+    }
+
+    fn by_endpoint(
+        &self,
+        value: impl Fn(&RouteStatus) -> Option<u64>,
+    ) -> impl Iterator<Item = (Labels, u64)> {
+        self.status.routes.iter().filter_map(move |route| Some((of(route), value(route)?)))
+    }
+
+    fn each(&self, value: fn(&BackendStatus) -> u64) -> impl Iterator<Item = (Labels, u64)> {
+        self.each_backend().map(move |(labels, backend)| (labels, value(backend)))
+    }
+
     fn each_way<'a>(
         &'a self,
         key: &'static str,
         ways: [&'static str; 2],
         values: fn(&BackendStatus) -> [u64; 2],
     ) -> impl Iterator<Item = (Labels, u64)> + 'a {
-        self.status.backends.iter().flat_map(move |backend| {
-            ways.into_iter().zip(values(backend)).map(|(way, value)| {
-                let mut labels = of(backend);
-                labels.push((key, way.into()));
-                (labels, value)
-            })
+        self.each_backend().flat_map(move |(labels, backend)| {
+            let of_way = move |(way, value)| (and(labels.clone(), key, way), value);
+            ways.into_iter().zip(values(backend)).map(of_way)
+        })
+    }
+
+    fn each_backend(&self) -> impl Iterator<Item = (Labels, &BackendStatus)> {
+        self.status.routes.iter().flat_map(|route| {
+            let labels = |backend: &BackendStatus| and(of(route), "backend", &backend.address);
+            route.backends.iter().map(move |backend| (labels(backend), backend))
         })
     }
 }
@@ -182,8 +220,13 @@ fn label(key: &'static str, value: &str) -> Labels {
     vec![(key, value.into())]
 }
 
-fn of(backend: &BackendStatus) -> Labels {
-    label("backend", &backend.address.to_string())
+fn and(mut labels: Labels, key: &'static str, value: &(impl ToString + ?Sized)) -> Labels {
+    labels.push((key, value.to_string()));
+    labels
+}
+
+fn of(route: &RouteStatus) -> Labels {
+    label("endpoint", &route.endpoint)
 }
 
 struct Writer<'a>(DescriptorEncoder<'a>);

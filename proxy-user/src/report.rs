@@ -12,34 +12,42 @@ use tokio::sync::watch;
 
 use crate::{
     backends::{Backend, Snapshot, Transitions},
-    config::Endpoint,
+    config::Route,
     control::ProbeBook,
     datapath::{
         flows::View,
         kernel::BackendCounters,
+        ledger::Ledger,
         tally::{Tally, Traffic},
     },
     discovery::Knowledge,
     journal::Journal,
     lifecycle::Phase,
     metrics,
-    status::{BackendStatus, DatapathStatus, DnsStatus, Status},
+    status::{BackendStatus, DatapathStatus, DnsStatus, RouteStatus, Status},
 };
 
 #[derive(Clone)]
 pub struct Report {
-    pub endpoint: Endpoint,
-    pub listen: SocketAddr,
     pub started_at: Timestamp,
-    pub resolvers: Vec<SocketAddr>,
     pub datapath: DatapathFacts,
     pub phase: watch::Receiver<Phase>,
+    /// At least one.
+    pub routes: Vec<RouteFacts>,
+    pub tally: Arc<Tally>,
+    pub journal: Journal,
+}
+
+/// Of one cluster.
+#[derive(Clone)]
+pub struct RouteFacts {
+    pub route: Route,
+    pub resolvers: Vec<SocketAddr>,
     pub knowledge: watch::Receiver<Knowledge>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub probes: watch::Receiver<ProbeBook>,
     pub transitions: watch::Receiver<Transitions>,
-    pub tally: Arc<Tally>,
-    pub journal: Journal,
+    pub ledger: Arc<Ledger>,
 }
 
 /// What does not change while the agent runs, and where to read what does.
@@ -60,12 +68,11 @@ pub struct PacketFacts {
 impl Report {
     /// Why new connections should not be sent here; `None` if they should.
     pub fn unready(&self) -> Option<String> {
-        if *self.phase.borrow() == Phase::Draining {
+        if *self.phase.borrow() != Phase::Serving {
             return Some("draining".into());
         }
-        let snapshot = self.snapshots.borrow();
-        if snapshot.live().next().is_none() {
-            return Some(self.why_nothing_lives(&snapshot));
+        if self.routes.iter().all(|route| route.lacks_life().is_some()) {
+            return self.routes[0].lacks_life();
         }
         let packet = self.datapath.packet.as_ref()?;
         let view = packet.view.borrow();
@@ -75,42 +82,33 @@ impl Report {
         })
     }
 
-    /// Why new connections may come to nothing, although there is no better place for them.
+    /// Why new connections may come to nothing, although there is no better place for them: another
+    /// appliance has the same clusters behind it.
     pub fn doubt(&self) -> Option<String> {
-        let last = self.snapshots.borrow().last_resort?;
-        Some(format!("the last backend in use, {last}, fails its probes"))
+        self.routes.iter().find_map(|facts| {
+            let dead = || Some(format!("{}: {}", facts.route.endpoint, facts.lacks_life()?));
+            facts.doubt().or_else(dead)
+        })
     }
 
     pub fn metrics(&self) -> Result<String, fmt::Error> {
-        let transitions = self.transitions.borrow().clone();
-        metrics::render(self.status(), self.journal.counts(), transitions)
-    }
-
-    fn why_nothing_lives(&self, snapshot: &Snapshot) -> String {
-        let knowledge = self.knowledge.borrow();
-        match (&knowledge.error, snapshot.backends.len()) {
-            (Some(error), 0) => format!("no backend is known: {error}"),
-            (None, 0) => "no backend is known yet".into(),
-            (_, known) => format!("none of {known} backends is live"),
-        }
+        let transitions = self
+            .routes
+            .iter()
+            .map(|facts| (facts.route.endpoint.to_string(), facts.transitions.borrow().clone()));
+        metrics::render(self.status(), self.journal.counts(), transitions.collect())
     }
 
     pub fn status(&self) -> Status {
         let unready = self.unready();
         let view = self.view();
-        let snapshot = self.snapshots.borrow().clone();
-        let backends = snapshot.backends.iter().map(|known| self.backend(known, &view)).collect();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            endpoint: self.endpoint.to_string(),
-            listen: self.listen,
             started_at: self.started_at,
             ready: unready.is_none(),
             reason: unready.or_else(|| self.doubt()).or_else(|| view.error.clone()),
             datapath: self.datapath(&view),
-            dns: self.dns(),
-            generation: snapshot.generation,
-            backends,
+            routes: self.routes.iter().map(|route| route.status(&view)).collect(),
             listener: self.tally.status(),
             reasons: view.counted.reasons,
             events: self.journal.events(),
@@ -136,6 +134,39 @@ impl Report {
             mss_clamped: view.counted.mss_clamped,
         }
     }
+}
+
+impl RouteFacts {
+    fn lacks_life(&self) -> Option<String> {
+        let snapshot = self.snapshots.borrow();
+        if snapshot.live().next().is_some() {
+            return None;
+        }
+        let knowledge = self.knowledge.borrow();
+        Some(match (&knowledge.error, snapshot.backends.len()) {
+            (Some(error), 0) => format!("no backend is known: {error}"),
+            (None, 0) => "no backend is known yet".into(),
+            (_, known) => format!("none of {known} backends is live"),
+        })
+    }
+
+    fn doubt(&self) -> Option<String> {
+        let last = self.snapshots.borrow().last_resort?;
+        Some(format!("the last backend in use, {last}, fails its probes"))
+    }
+
+    /// The packet path has one route alone: its counters are that one's.
+    fn status(&self, view: &View) -> RouteStatus {
+        let snapshot = self.snapshots.borrow().clone();
+        RouteStatus {
+            endpoint: self.route.endpoint.to_string(),
+            listen: self.route.listen,
+            server_names: self.route.server_names.iter().map(ToString::to_string).collect(),
+            dns: self.dns(),
+            generation: snapshot.generation,
+            backends: snapshot.backends.iter().map(|known| self.backend(known, view)).collect(),
+        }
+    }
 
     fn dns(&self) -> DnsStatus {
         let knowledge = self.knowledge.borrow();
@@ -159,8 +190,7 @@ impl Report {
     fn backend(&self, backend: &Backend, view: &View) -> BackendStatus {
         let probe = self.probes.borrow().get(&backend.address).cloned().unwrap_or_default();
         let packets = view.counted.backends.get(&backend.id).copied().unwrap_or_default();
-        let relayed = self.tally.traffic(backend.address);
-        let counters = add(packets, &relayed);
+        let counters = add(packets, &self.ledger.traffic(backend.address));
         BackendStatus {
             id: backend.id.0,
             address: backend.address,

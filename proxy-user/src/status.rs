@@ -12,22 +12,38 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     pub version: String,
-    pub endpoint: String,
-    pub listen: SocketAddr,
     pub started_at: Timestamp,
     pub ready: bool,
     /// Why not, or why only just; `None` when there is nothing to say.
     pub reason: Option<String>,
     pub datapath: DatapathStatus,
-    pub dns: DnsStatus,
-    /// Counts published snapshots; grows by one with each change of backends.
-    pub generation: u64,
-    pub backends: Vec<BackendStatus>,
+    /// At least one.
+    pub routes: Vec<RouteStatus>,
     pub listener: ListenerStatus,
     /// Packets that the packet path dropped or left to the host's stack, by reason.
     pub reasons: BTreeMap<String, u64>,
     /// The newest last.
     pub events: Vec<Event>,
+}
+
+/// One cluster, and the way to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    pub endpoint: String,
+    pub listen: SocketAddr,
+    /// The names that clients must ask for; empty where none is looked at.
+    pub server_names: Vec<String>,
+    pub dns: DnsStatus,
+    /// Counts published snapshots; grows by one with each change of backends.
+    pub generation: u64,
+    pub backends: Vec<BackendStatus>,
+}
+
+impl Status {
+    /// Of all routes.
+    pub fn backends(&self) -> impl Iterator<Item = &BackendStatus> {
+        self.routes.iter().flat_map(|route| &route.backends)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,6 +137,17 @@ pub struct ListenerStatus {
     pub relayed: u64,
     /// Refused or broken, by reason.
     pub failures: BTreeMap<String, u64>,
+    /// By VPC endpoint, where PROXY headers name it.
+    pub consumers: BTreeMap<String, ConsumerStatus>,
+}
+
+/// Connections that came through one VPC endpoint and reached a backend; payload bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConsumerStatus {
+    pub open: u64,
+    pub opened: u64,
+    pub bytes_to_backend: u64,
+    pub bytes_to_client: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::{
     backends::state_name,
-    status::{BackendStatus, DatapathStatus, DnsStatus, Status},
+    status::{BackendStatus, DatapathStatus, DnsStatus, RouteStatus, Status},
 };
 
 const EVENTS: usize = 10;
@@ -27,9 +27,11 @@ pub fn status(status: &Status) -> String {
     let ready = if status.ready { "ready" } else { "not ready" };
     let reason = status.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     line(&mut out, "enigate", &format!("{}, {ready}{reason}", status.version));
-    line(&mut out, "forwards", &format!("{} to {}", status.listen, status.endpoint));
     line(&mut out, "data path", &datapath(&status.datapath));
-    line(&mut out, "dns", &dns(&status.dns));
+    for route in &status.routes {
+        line(&mut out, "forwards", &forwards(route));
+        line(&mut out, "dns", &dns(&route.dns));
+    }
     line(&mut out, "listener", &listener(status));
     line(&mut out, "not forwarded", &counts(&status.reasons));
     let _ = writeln!(out, "\n{}", backends(status));
@@ -37,8 +39,27 @@ pub fn status(status: &Status) -> String {
     out
 }
 
+/// Of several clusters one table each, with the endpoint above it.
 pub fn backends(status: &Status) -> String {
-    let rows: Vec<_> = status.backends.iter().map(row).collect();
+    let title = |route: &RouteStatus| match status.routes.len() {
+        1 => String::new(),
+        _ => format!("{}\n", route.endpoint),
+    };
+    let tables: Vec<_> =
+        status.routes.iter().map(|route| title(route) + &table(&route.backends)).collect();
+    tables.join("\n")
+}
+
+fn forwards(route: &RouteStatus) -> String {
+    let mut text = format!("{} to {}", route.listen, route.endpoint);
+    if !route.server_names.is_empty() {
+        let _ = write!(text, ", asked for as {}", route.server_names.join(" "));
+    }
+    text
+}
+
+fn table(backends: &[BackendStatus]) -> String {
+    let rows: Vec<_> = backends.iter().map(row).collect();
     let widths: Vec<usize> = (0..HEADER.len())
         .map(|column| {
             let longest = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
@@ -111,6 +132,9 @@ fn listener(status: &Status) -> String {
     if !listener.failures.is_empty() {
         let _ = write!(text, "; {}", counts(&listener.failures));
     }
+    if !listener.consumers.is_empty() {
+        let _ = write!(text, "; {} consumers", listener.consumers.len());
+    }
     text
 }
 
@@ -169,8 +193,6 @@ mod tests {
         ];
         Status {
             version: "1.2.3".into(),
-            endpoint: "api.example:443".into(),
-            listen: "0.0.0.0:443".parse().unwrap(),
             started_at: "2026-01-02T03:04:05Z".parse().unwrap(),
             ready: false,
             reason: Some("draining".into()),
@@ -185,15 +207,20 @@ mod tests {
                 mss_clamped: 0,
                 resets: BTreeMap::new(),
             },
-            dns: DnsStatus {
-                addresses: vec!["10.0.21.10".parse().unwrap()],
-                ttl_seconds: Some(60),
-                next_in_ms: Some(12_340),
-                answers: 7,
-                ..DnsStatus::default()
-            },
-            generation: 3,
-            backends,
+            routes: vec![RouteStatus {
+                endpoint: "api.example:443".into(),
+                listen: "0.0.0.0:443".parse().unwrap(),
+                server_names: vec![],
+                dns: DnsStatus {
+                    addresses: vec!["10.0.21.10".parse().unwrap()],
+                    ttl_seconds: Some(60),
+                    next_in_ms: Some(12_340),
+                    answers: 7,
+                    ..DnsStatus::default()
+                },
+                generation: 3,
+                backends,
+            }],
             listener: ListenerStatus { accepted: 5, ..ListenerStatus::default() },
             reasons: BTreeMap::from([("fragment".into(), 2), ("not_tcp".into(), 9)]),
             events: vec![Event {
@@ -208,8 +235,8 @@ mod tests {
     fn people_read_the_whole_state() {
         let expected = "\
 enigate        1.2.3, not ready: draining
-forwards       0.0.0.0:443 to api.example:443
 data path      packet at tcx of eth0, 4 of 262144 flow entries (asked for)
+forwards       0.0.0.0:443 to api.example:443
 dns            10.0.21.10, TTL 60 s, next in 12.3 s, 7 answers, 0 failures
 listener       5 accepted, 0 open, 0 relayed
 not forwarded  fragment 2, not_tcp 9
@@ -221,6 +248,22 @@ ID  ADDRESS         ZONE   STATE     OPEN  OPENED  TO BACKEND  TO CLIENT  PROBE 
 2026-01-02T03:04:06Z  dns        answer: 10.0.21.10
 ";
         assert_eq!(status(&sample()), expected);
+    }
+
+    #[test]
+    fn each_of_several_clusters_has_its_table() {
+        let mut status = sample();
+        let mut second = status.routes[0].clone();
+        second.endpoint = "b.example:443".into();
+        second.server_names = vec!["b.example".into(), "*.b.example".into()];
+        second.backends.truncate(1);
+        status.routes.push(second);
+        let said = backends(&status);
+        let (first, second) = said.split_once("\n\nb.example:443\n").expect("two tables");
+        assert!(first.starts_with("api.example:443\nID"), "{said}");
+        assert_eq!((first.lines().count(), second.lines().count()), (4, 2), "{said}");
+        let named = "0.0.0.0:443 to b.example:443, asked for as b.example *.b.example";
+        assert!(super::status(&status).contains(named));
     }
 
     #[test]

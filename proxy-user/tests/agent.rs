@@ -44,7 +44,7 @@ async fn connections_reach_every_backend_and_follow_the_answer() {
     }
     let status = agent.until("all counted", |status| status.listener.open == 0).await;
     assert_eq!(status.listener.relayed, 220);
-    let third = status.backends.iter().find(|known| known.resolved);
+    let third = status.backends().find(|known| known.resolved);
     let third = third.unwrap();
     assert_eq!((third.opened, third.bytes_to_backend, third.bytes_to_client), (20, 100, 140));
 }
@@ -57,12 +57,12 @@ async fn the_last_good_answer_serves_while_dns_fails() {
     let agent = Agent::start(dns.address, &[]);
     agent.until_live(&[1]).await;
     dns.set(None);
-    let status = agent.until("a failure", |status| status.dns.failures >= 2).await;
-    assert!(status.dns.last_error.is_some());
+    let status = agent.until("a failure", |status| status.routes[0].dns.failures >= 2).await;
+    assert!(status.routes[0].dns.last_error.is_some());
     assert_eq!(agent.request("still").await.unwrap(), "1:still");
     agent.until_live(&[1]).await;
     dns.set(Some(&[net.address(1)]));
-    agent.until("an answer again", |status| status.dns.last_error.is_none()).await;
+    agent.until("an answer again", |status| status.routes[0].dns.last_error.is_none()).await;
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn without_a_live_backend_clients_are_reset_and_readyz_says_why() {
     let net = Subnet::fresh();
     let dns = Dns::start(&[net.address(1)]).await;
     let agent = Agent::start(dns.address, &[]);
-    agent.until("known", |status| status.backends.len() == 1).await;
+    agent.until("known", |status| status.backends().count() == 1).await;
     let refusal = agent.request("anybody?").await.unwrap_err();
     assert_eq!(refusal.kind(), io::ErrorKind::ConnectionReset);
     let status = agent.until("counted", |status| status.listener.open == 0).await;
@@ -104,7 +104,7 @@ async fn a_failed_connection_tries_another_backend_and_asks_dns_again() {
     agent.until("asked again", |_| dns.questions.load(Relaxed) > asked_before).await;
     let suspected = |status: &Status, last| {
         let backend = SocketAddr::new(net.address(last).into(), PORT);
-        let known = status.backends.iter().find(|known| known.address == backend);
+        let known = status.backends().find(|known| known.address == backend);
         known.is_some_and(|known| known.probe.suspected > 0)
     };
     let status = agent.until("suspected", |status| suspected(status, 1)).await;
@@ -117,7 +117,7 @@ async fn sigterm_lets_connections_end_and_a_second_one_does_not_wait() {
     let _backend = net.backend(1).await;
     let dns = Dns::start(&[net.address(1)]).await;
     for impatient in [false, true] {
-        let agent = Agent::start(dns.address, &["--drain-timeout=1h"]);
+        let agent = Agent::start(dns.address, &["--drain-accept=0s", "--drain-deadline=1h"]);
         agent.until_live(&[1]).await;
         let mut stream = TcpStream::connect(agent.listen).await.unwrap();
         let mut greeting = [0; 2];
@@ -150,15 +150,16 @@ async fn metrics_and_the_page_say_what_the_status_says() {
     agent.request("x").await.unwrap();
     agent.until("answered", |status| status.listener.open == 0).await;
     let metrics = agent.admin("/metrics").await;
-    let backend = format!("{}:{PORT}", net.address(1));
+    let endpoint = format!("endpoint=\"api.example:{PORT}\"");
+    let backend = format!("{endpoint},backend=\"{}:{PORT}\"", net.address(1));
     for line in [
         "enigate_ready 1".to_owned(),
-        "enigate_backends{state=\"live\"} 1".into(),
-        "enigate_backends{state=\"down\"} 0".into(),
-        "enigate_dns_addresses 1".into(),
+        format!("enigate_backends{{{endpoint},state=\"live\"}} 1"),
+        format!("enigate_backends{{{endpoint},state=\"down\"}} 0"),
+        format!("enigate_dns_addresses{{{endpoint}}} 1"),
         "enigate_listener_relayed_total 1".into(),
-        format!("enigate_backend_connections_total{{backend=\"{backend}\"}} 1"),
-        format!("enigate_backend_bytes_total{{backend=\"{backend}\",direction=\"to_client\"}} 3"),
+        format!("enigate_backend_connections_total{{{backend}}} 1"),
+        format!("enigate_backend_bytes_total{{{backend},direction=\"to_client\"}} 3"),
         "# EOF".into(),
     ] {
         assert!(metrics.lines().any(|said| said == line), "no {line:?} in:\n{metrics}");

@@ -130,7 +130,7 @@ fn a_shortest_ttl_above_the_longest() {
 fn a_duration_without_a_unit() {
     refused_flags(&["--min-ttl=5"], &["--min-ttl", "'5'", "500ms"]);
     refused_flags(&["--health-interval=0s"], &["--health-interval", "'0s'", "longer than 0"]);
-    for flag in ["--max-ttl", "--drain-timeout", "--timeout-syn", "--reset-window"] {
+    for flag in ["--max-ttl", "--drain-deadline", "--timeout-syn", "--reset-window"] {
         refused_flags(&[flag, "-1s"], &[flag, "'-1s'", "500ms"]);
     }
 }

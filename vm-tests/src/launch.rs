@@ -40,6 +40,8 @@ pub(crate) fn arguments(plan: &Plan, datapath: &Datapath, state: &Path) -> Vec<S
         ("--resolver", plan.resolver.to_string()),
         ("--admin", plan.admin.to_string()),
         ("--state-dir", state.display().to_string()),
+        // No load balancer is about to send more.
+        ("--drain-accept", "0s".to_owned()),
         datapath,
     ];
     let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);

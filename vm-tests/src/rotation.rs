@@ -124,7 +124,7 @@ async fn agent_moves(admin: &Admin, new: &[SocketAddr], grace: Duration) -> Opti
 }
 
 fn live(status: &Status) -> BTreeSet<SocketAddr> {
-    let live = status.backends.iter().filter(|backend| backend.state == BackendState::Live);
+    let live = status.backends().filter(|backend| backend.state == BackendState::Live);
     live.map(|backend| backend.address).collect()
 }
 

@@ -1,23 +1,26 @@
 //! One layer of settings, as flags and environment or as a file give them. All are optional here;
 //! `config.rs` lays the layers over each other and fills in the defaults.
 
+mod scalar;
+
 use std::{
-    fmt::{self, Display},
     fs,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
+pub(super) use self::scalar::{parsed, parsed_list};
 use super::{
     endpoint::Endpoint,
     invalid::Invalid,
     period::{Patience, Period},
+    route::RouteSettings,
     source_ports::SourcePorts,
     values::{
-        BindAddress, DatapathChoice, FlowLogChoice, HealthKind, HookChoice, InterfaceName,
-        LogFilter, LogFormat, MssClamp, PinDir, Probes, ResolverAddress, StateDir, TableSize,
+        BindAddress, ConnectionLimit, DatapathChoice, FlowLogChoice, HealthKind, HookChoice,
+        InterfaceName, LogFilter, LogFormat, MssClamp, PinDir, Probes, ProxyProtocol,
+        ResolverAddress, SniPattern, SourceRange, StateDir, TableSize, VpceId,
     },
 };
 
@@ -125,12 +128,80 @@ pub struct Settings {
     #[arg(require_equals = true, default_missing_value = "true")]
     pub prefer_zone: Option<bool>,
 
+    /// What stands before the client's own bytes; v2 where the load balancer writes it [default:
+    /// off]
+    #[arg(long, env = "ENIGATE_PROXY_PROTOCOL")]
+    pub proxy_protocol: Option<ProxyProtocol>,
+
+    /// Time for all that a client must say before an ENI is chosen: PROXY header, ClientHello
+    /// [default: 10s]
+    #[arg(long, env = "ENIGATE_HEADER_TIMEOUT", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub header_timeout: Option<Period>,
+
+    /// Who may connect, may be repeated; behind PrivateLink that is the load balancer's subnets
+    /// [default: everybody]
+    #[arg(long, env = "ENIGATE_ALLOW_SOURCE", value_name = "CIDR", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed_list")]
+    pub allow_source: Vec<SourceRange>,
+
+    /// VPC endpoint whose connections are let through, may be repeated; needs --proxy-protocol v2
+    /// [default: all]
+    #[arg(long, env = "ENIGATE_ALLOW_VPCE", value_name = "ID", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed_list")]
+    pub allow_vpce: Vec<VpceId>,
+
+    /// Name that clients may ask for in their ClientHello, exact or *.domain, may be repeated
+    /// [default: any]
+    #[arg(long, env = "ENIGATE_SNI", value_name = "NAME", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed_list")]
+    pub sni: Vec<SniPattern>,
+
+    /// Connections that the listener carries at once; one more is reset [default: as many as the
+    /// limit of open files has room for]
+    #[arg(long, env = "ENIGATE_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub max_connections: Option<ConnectionLimit>,
+
+    /// Of those, from one address; with a PROXY header that is the consumer's own [default: no
+    /// limit]
+    #[arg(long, env = "ENIGATE_MAX_CONNECTIONS_PER_SOURCE", value_name = "CONNECTIONS")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub max_connections_per_source: Option<ConnectionLimit>,
+
+    /// Of those, through one VPC endpoint [default: no limit]
+    #[arg(long, env = "ENIGATE_MAX_CONNECTIONS_PER_VPCE", value_name = "CONNECTIONS")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub max_connections_per_vpce: Option<ConnectionLimit>,
+
     /// Time that the relay gives a backend to accept a connection, before it tries the next
     /// [default: 3s]
     #[arg(long, env = "ENIGATE_CONNECT_TIMEOUT", value_name = "DURATION")]
     #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
     pub connect_timeout: Option<Period>,
+
+    /// Silence before the first keepalive on both legs of a relayed connection [default: 1m]
+    #[arg(long, env = "ENIGATE_KEEPALIVE", value_name = "DURATION", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub keepalive: Option<Period>,
+
+    /// Time that either peer of a relayed connection may leave data without an acknowledgement
+    /// [default: 90s]
+    #[arg(long, env = "ENIGATE_USER_TIMEOUT", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub user_timeout: Option<Period>,
+
+    /// Silence after which a relayed connection is reset that one side has ended [default: 1m]
+    #[arg(long, env = "ENIGATE_HALF_CLOSE_TIMEOUT", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub half_close_timeout: Option<Period>,
 
     /// Connections that the flow table of the packet path has room for [default: 131072]
     #[arg(long, env = "ENIGATE_TABLE_SIZE", value_name = "CONNECTIONS")]
@@ -198,8 +269,7 @@ pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub log_level: Option<LogFilter>,
 
-    /// One log line for each connection of the packet path that ends, or is opened too [default:
-    /// off]
+    /// One log line for each connection that ends, or is opened too [default: off]
     #[arg(long, env = "ENIGATE_FLOW_LOG")]
     pub flow_log: Option<FlowLogChoice>,
 
@@ -208,11 +278,23 @@ pub struct Settings {
     #[arg(require_equals = true, default_missing_value = "true")]
     pub ebpf_log: Option<bool>,
 
-    /// Time that relayed connections get to end by themselves at a shutdown [default: 5s]
-    #[arg(long, env = "ENIGATE_DRAIN_TIMEOUT", value_name = "DURATION")]
+    /// Time that new connections are still accepted at a shutdown, while /readyz already fails
+    /// [default: 2m]
+    #[arg(long, env = "ENIGATE_DRAIN_ACCEPT", value_name = "DURATION")]
     #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]
-    pub drain_timeout: Option<Patience>,
+    pub drain_accept: Option<Patience>,
+
+    /// Time after which a shutdown resets the connections that the listener still carries, from
+    /// its start [default: 5m]
+    #[arg(long, env = "ENIGATE_DRAIN_DEADLINE", value_name = "DURATION")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub drain_deadline: Option<Patience>,
+
+    /// Several clusters; a key of the file alone
+    #[arg(skip)]
+    pub route: Vec<RouteSettings>,
 }
 
 impl Settings {
@@ -231,7 +313,7 @@ impl Settings {
             datapath: self.datapath.or(lower.datapath),
             hook: self.hook.or(lower.hook),
             interface: self.interface.or(lower.interface),
-            resolver: if self.resolver.is_empty() { lower.resolver } else { self.resolver },
+            resolver: first(self.resolver, lower.resolver),
             min_ttl: self.min_ttl.or(lower.min_ttl),
             max_ttl: self.max_ttl.or(lower.max_ttl),
             state_dir: self.state_dir.or(lower.state_dir),
@@ -245,7 +327,22 @@ impl Settings {
             drain: self.drain.or(lower.drain),
             max_age: self.max_age.or(lower.max_age),
             prefer_zone: self.prefer_zone.or(lower.prefer_zone),
+            proxy_protocol: self.proxy_protocol.or(lower.proxy_protocol),
+            header_timeout: self.header_timeout.or(lower.header_timeout),
+            allow_source: first(self.allow_source, lower.allow_source),
+            allow_vpce: first(self.allow_vpce, lower.allow_vpce),
+            sni: first(self.sni, lower.sni),
+            max_connections: self.max_connections.or(lower.max_connections),
+            max_connections_per_source: self
+                .max_connections_per_source
+                .or(lower.max_connections_per_source),
+            max_connections_per_vpce: self
+                .max_connections_per_vpce
+                .or(lower.max_connections_per_vpce),
             connect_timeout: self.connect_timeout.or(lower.connect_timeout),
+            keepalive: self.keepalive.or(lower.keepalive),
+            user_timeout: self.user_timeout.or(lower.user_timeout),
+            half_close_timeout: self.half_close_timeout.or(lower.half_close_timeout),
             table_size: self.table_size.or(lower.table_size),
             source_ports: self.source_ports.or(lower.source_ports),
             timeout_syn: self.timeout_syn.or(lower.timeout_syn),
@@ -259,49 +356,14 @@ impl Settings {
             log_level: self.log_level.or(lower.log_level),
             flow_log: self.flow_log.or(lower.flow_log),
             ebpf_log: self.ebpf_log.or(lower.ebpf_log),
-            drain_timeout: self.drain_timeout.or(lower.drain_timeout),
+            drain_accept: self.drain_accept.or(lower.drain_accept),
+            drain_deadline: self.drain_deadline.or(lower.drain_deadline),
+            route: first(self.route, lower.route),
         }
     }
 }
 
-/// A value of the file as it is written; what it should have been is for its type to say.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Scalar {
-    Text(String),
-    Integer(i64),
-    Float(f64),
-    Truth(bool),
-}
-
-impl Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => text.fmt(f),
-            Self::Integer(number) => number.fmt(f),
-            Self::Float(number) => number.fmt(f),
-            Self::Truth(truth) => truth.fmt(f),
-        }
-    }
-}
-
-fn parsed<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    T: FromStr<Err: Display>,
-    D: Deserializer<'de>,
-{
-    value(&Scalar::deserialize(deserializer)?).map(Some)
-}
-
-fn parsed_list<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    T: FromStr<Err: Display>,
-    D: Deserializer<'de>,
-{
-    Vec::<Scalar>::deserialize(deserializer)?.iter().map(value).collect()
-}
-
-fn value<T: FromStr<Err: Display>, E: de::Error>(scalar: &Scalar) -> Result<T, E> {
-    let text = scalar.to_string();
-    text.parse().map_err(|error| E::custom(format!("{text}: {error}")))
+/// A list is given as a whole.
+fn first<T>(given: Vec<T>, lower: Vec<T>) -> Vec<T> {
+    if given.is_empty() { lower } else { given }
 }

@@ -3,12 +3,12 @@ use proxy_common::flow::Life;
 
 use super::*;
 
-fn from_flags(flags: &[&str]) -> Settings {
+pub(super) fn from_flags(flags: &[&str]) -> Settings {
     let command = Settings::augment_args(Command::new("enigate").no_binary_name(true));
     Settings::from_arg_matches(&command.get_matches_from(flags)).unwrap()
 }
 
-fn with_file(flags: &[&str], text: &str) -> Result<Config, Refusal> {
+pub(super) fn with_file(flags: &[&str], text: &str) -> Result<Config, Refusal> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     Config::load(from_flags(flags), Some(file.path()))
@@ -19,10 +19,10 @@ fn the_defaults_are_what_the_help_says() {
     let config = Config::load(from_flags(&["--endpoint=api.example"]), None).unwrap();
     let help = Settings::augment_args(Command::new("enigate")).render_long_help().to_string();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    let timeouts = config.packet.timeouts;
+    let (timeouts, listener) = (config.packet.timeouts, &config.listener);
     let period = |duration: Duration| Patience::seconds(duration.as_secs()).to_string();
     for (flag, default) in [
-        ("listen <IP:PORT>", config.listen.to_string()),
+        ("listen <IP:PORT>", config.routes[0].listen.to_string()),
         ("min-ttl <DURATION>", period(config.ttl.min)),
         ("max-ttl <DURATION>", period(config.ttl.max)),
         ("health-interval <DURATION>", period(config.health.interval)),
@@ -31,7 +31,12 @@ fn the_defaults_are_what_the_help_says() {
         ("rise <PROBES>", config.health.rise.to_string()),
         ("absent-grace <DURATION>", period(config.life.absent_grace)),
         ("drain <DURATION>", period(config.life.drain)),
-        ("connect-timeout <DURATION>", period(config.connect_timeout)),
+        ("header-timeout <DURATION>", period(listener.header_timeout)),
+        ("connect-timeout <DURATION>", period(listener.connect_timeout)),
+        ("half-close-timeout <DURATION>", period(listener.half_closed)),
+        ("keepalive <DURATION>", period(listener.legs.keepalive)),
+        ("user-timeout <DURATION>", period(listener.legs.user_timeout)),
+        ("drain-accept <DURATION>", period(config.drain.accept)),
         ("table-size <CONNECTIONS>", config.packet.connections.to_string()),
         ("timeout-syn <DURATION>", period(timeouts.of(Life::Opening))),
         ("timeout-idle <DURATION>", period(timeouts.of(Life::Open))),
@@ -41,7 +46,7 @@ fn the_defaults_are_what_the_help_says() {
         ("pin-dir <FOLDER>", config.packet.pin_dir.display().to_string()),
         ("state-dir <FOLDER>", config.state.folder.display().to_string()),
         ("admin <IP:PORT>", config.admin.to_string()),
-        ("drain-timeout <DURATION>", period(config.drain_timeout)),
+        ("drain-deadline <DURATION>", period(config.drain.deadline)),
     ] {
         let (_, rest) = help.split_once(&format!("--{flag}")).expect(flag);
         let (_, rest) = rest.split_once("[default: ").expect(flag);
@@ -55,14 +60,14 @@ fn a_flag_beats_the_file_and_the_file_beats_the_default() {
                 table-size = 1000\nebpf-log = true\nfall = 5\ndatapath = \"relay\"";
     let flags = ["--endpoint=flag.example", "--resolver=10.0.0.3", "--ebpf-log=false"];
     let config = with_file(&flags, file).unwrap();
-    assert_eq!(config.endpoint.host.as_str(), "flag.example");
+    assert_eq!(config.routes[0].endpoint.host.as_str(), "flag.example");
     assert_eq!(config.resolvers, ["10.0.0.3:53".parse().unwrap()]);
     assert!(!config.log.ebpf);
     assert_eq!(config.ttl.min, Duration::from_secs(2));
     assert_eq!(config.packet.connections, 1000);
     assert_eq!(config.health.fall.get(), 5);
     assert_eq!(config.datapath, DatapathChoice::Relay);
-    assert_eq!(config.connect_timeout, Duration::from_secs(3));
+    assert_eq!(config.listener.connect_timeout, Duration::from_secs(3));
 }
 
 #[test]
@@ -92,6 +97,23 @@ fn the_whole_must_agree() {
         "min-ttl: 5s: is above --max-ttl 2s; lower the one or raise the other"
     );
     assert!(refusal(&[]).starts_with("endpoint: (none): "));
+    for (flags, wrong) in [
+        (
+            ["--datapath=packet", "--proxy-protocol=v2"],
+            "datapath: packet: --proxy-protocol v2 needs",
+        ),
+        (["--datapath=packet", "--sni=a.example"], "datapath: packet: --sni needs"),
+        (["--datapath=packet", "--allow-source=10.0.0.0/8"], "--allow-source needs"),
+        (["--datapath=packet", "--max-connections-per-source=9"], "per-source needs"),
+        (["--datapath=relay", "--hook=xdp"], "hook: xdp: belongs to the packet path"),
+        (["--datapath=relay", "--mss-clamp=1400"], "mss-clamp: 1400: belongs to the packet path"),
+        (["--keepalive=350s", "--datapath=relay"], "keepalive: 350s: must be 1s or longer"),
+        (["--keepalive=999ms", "--datapath=relay"], "keepalive: 999ms: must be 1s or longer"),
+        (["--max-connections-per-vpce=5", "--datapath=relay"], "without --proxy-protocol v2"),
+    ] {
+        let refused = refusal(&["--endpoint=a.example", flags[0], flags[1]]);
+        assert!(refused.contains(wrong), "{flags:?}: {refused}");
+    }
     let path = Path::new("/does/not/exist.toml");
     let unreadable = Config::load(Settings::default(), Some(path)).unwrap_err().to_string();
     assert!(unreadable.starts_with("config: /does/not/exist.toml: cannot be read: "));

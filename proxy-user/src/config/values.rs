@@ -1,6 +1,7 @@
 //! The other values of the configuration, each refused as soon as it is read.
 
 mod choices;
+mod connection_limit;
 mod log_filter;
 mod mss_clamp;
 mod sni_pattern;
@@ -19,6 +20,7 @@ use super::invalid::Invalid;
 pub use choices::{
     DatapathChoice, FlowLogChoice, HealthKind, HookChoice, LogFormat, ProxyProtocol,
 };
+pub use connection_limit::ConnectionLimit;
 pub use log_filter::LogFilter;
 pub use mss_clamp::MssClamp;
 pub use sni_pattern::SniPattern;

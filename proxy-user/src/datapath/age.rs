@@ -18,16 +18,20 @@ impl MaxAge {
 
     /// A tenth more or less, always the same for the same connection: nobody has to keep it.
     pub fn of(self, connection: &impl Hash) -> Duration {
-        let mut hasher = DefaultHasher::new();
-        connection.hash(&mut hasher);
-        let luck = f64::from((hasher.finish() >> 32) as u32) / f64::from(u32::MAX);
-        self.0.mul_f64(1.0 + JITTER * (2.0 * luck - 1.0))
+        self.0.mul_f64(1.0 + JITTER * (2.0 * luck(connection) - 1.0))
     }
 
     /// No connection ends before.
     pub fn least(self) -> Duration {
         self.0.mul_f64(1.0 - JITTER)
     }
+}
+
+/// From 0 to 1, always the same for the same connection.
+pub fn luck(connection: &impl Hash) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    connection.hash(&mut hasher);
+    f64::from((hasher.finish() >> 32) as u32) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,156 +1,137 @@
-//! One accepted connection, from the choice of a backend to its end.
+//! One accepted connection: what it must say first, whether it is let through, where it leads, and
+//! the bytes of it until its end.
 
 use std::{
-    io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use tokio::{
-    net::TcpStream,
-    sync::watch,
-    task::{JoinError, JoinSet},
-    time::{sleep, timeout},
-};
+use proxy_common::{config::Events, event::Change};
+use tokio::net::TcpStream;
 
 use super::{
-    account::Account,
-    age::MaxAge,
-    pick::candidates,
+    account::{Caller, Led},
+    ledger::Entry,
+    limits::{Limits, Place, Seat, Source},
+    preface::{self, Consumer, Preface, Wants},
     relay::{Pair, relay},
+    routes::{Route, Routes},
     socket,
     tally::{Failure, Open, Tally},
 };
-use crate::{
-    backends::{Backend, Doom, Snapshot},
-    health::Suspects,
-};
+use crate::config::{Legs, SourceRange};
 
-/// One side has ended and the other moves nothing: it is given up.
-const HALF_CLOSED: Duration = Duration::from_secs(60);
+/// The data path's name in the flow log.
+const PATH: &str = "relay";
 
-/// How long an attempt to connect stays the only one: then another backend is tried beside it, and
-/// who answers first is taken (as RFC 8305, section 5, does with addresses).
-const HEAD_START: Duration = Duration::from_secs(1);
-
-/// What every connection needs.
-#[derive(Clone)]
+/// What every connection of a listener needs.
 pub struct Carrier {
-    pub snapshots: watch::Receiver<Arc<Snapshot>>,
-    pub suspects: Suspects,
-    pub connect_timeout: Duration,
-    /// About how old connections may become.
-    pub max_age: Option<Duration>,
-    /// Over how long the connections of a backend are reset that is down or has drained.
-    pub reset_window: Duration,
+    pub routes: Routes,
+    pub wants: Wants,
+    /// Whose connections are taken; everybody's where empty.
+    pub sources: Vec<SourceRange>,
+    pub limits: Arc<Limits>,
+    pub legs: Legs,
+    pub half_closed: Duration,
+    pub flow_log: Events,
     pub tally: Arc<Tally>,
 }
 
+/// A connection that has a backend.
+struct Opened {
+    pair: Pair,
+    entry: Entry,
+    _place: Place,
+}
+
 impl Carrier {
+    /// Before a byte is read: may this one be carried at all?
+    pub fn admit(&self, client: SocketAddr) -> Result<Seat, Failure> {
+        let is_allowed = |source: &SourceRange| source.contains(client.ip());
+        if !self.sources.is_empty() && !self.sources.iter().any(is_allowed) {
+            return Err(Failure::SourceRefused);
+        }
+        self.limits.seat()
+    }
+
     /// However it ends, the client learns of it: by its FIN, or by a reset.
-    pub async fn carry(&self, client: TcpStream) {
+    pub async fn carry(&self, client: TcpStream, peer: SocketAddr, _seat: Seat) {
         let _open = Open::count(&self.tally.open);
-        if let Err(failure) = self.try_carry(client).await {
+        // Boxed: what it takes to open a connection is gone while bytes are moved, for hours maybe.
+        let ended = match Box::pin(self.open(client, peer)).await {
+            Ok(opened) => self.moved(opened).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = ended {
             self.tally.failed(failure);
             tracing::debug!(reason = failure.as_str(), "a connection failed");
         }
     }
 
-    async fn try_carry(&self, client: TcpStream) -> Result<(), Failure> {
-        socket::prepare(&client).map_err(|_| Failure::ClientBroke)?;
-        let (backend, stream) = self.reach().await?;
-        let account = Account::open(self.tally.traffic(backend.address));
-        let pair = Pair { client, backend: stream, unsent: Vec::new() };
-        self.tally.relayed.fetch_add(1, Relaxed);
-        // Whatever ends first drops the others, and with the relay both streams, which are reset.
-        tokio::select! {
-            ended = relay(pair, &account, HALF_CLOSED) => ended,
-            doom = self.doomed(backend.address) => Err(doom),
-            () = self.aged() => Err(Failure::MaxAge),
-        }
-    }
-
-    /// A while after the backend's connections are to end.
-    async fn doomed(&self, backend: SocketAddr) -> Failure {
-        let mut snapshots = self.snapshots.clone();
-        let is_doomed = |snapshot: &Arc<Snapshot>| snapshot.doomed.contains_key(&backend);
-        let doom = snapshots.wait_for(is_doomed).await.ok();
-        let Some(doom) = doom.and_then(|snapshot| snapshot.doomed.get(&backend).copied()) else {
-            // The agent ends, and with it this connection.
-            return std::future::pending().await;
+    async fn moved(&self, opened: Opened) -> Result<(), Failure> {
+        let Opened { pair, entry, _place } = opened;
+        // What ends first drops the other, and with the relay both streams, which are reset.
+        let ended = tokio::select! {
+            ended = relay(pair, &entry, self.half_closed) => ended,
+            why = entry.must_end() => Err(why),
         };
-        sleep(self.reset_window.mul_f64(fastrand::f64())).await;
-        match doom {
-            Doom::Down => Failure::BackendDown,
-            Doom::Drained => Failure::Drained,
+        if self.flow_log.include(Change::Finished) {
+            entry.log(PATH, Some(ended.err().map_or(Change::Finished.as_str(), Failure::as_str)));
         }
+        ended
     }
 
-    async fn aged(&self) {
-        match self.max_age.map(MaxAge::new) {
-            Some(max_age) => sleep(max_age.of(&fastrand::u64(..))).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn reach(&self) -> Result<(Backend, TcpStream), Failure> {
-        let snapshot = self.snapshots.borrow().clone();
-        let open = |backend: &Backend| self.tally.traffic(backend.address).open.load(Relaxed);
-        let order = candidates(&snapshot, open, &mut fastrand::Rng::new());
-        if order.is_empty() {
-            return Err(Failure::NoBackend);
-        }
-        let mut attempts = JoinSet::new();
-        for backend in order {
-            attempts.spawn(attempt(backend, self.connect_timeout));
-            match timeout(HEAD_START, attempts.join_next()).await {
-                Ok(ended) => {
-                    if let Some(reached) = ended.and_then(|ended| self.reached(ended)) {
-                        return Ok(reached);
-                    }
-                }
-                Err(_still_waiting) => self.is_slow(&backend),
+    async fn open(&self, client: TcpStream, peer: SocketAddr) -> Result<Opened, Failure> {
+        socket::prepare(&client, self.legs).map_err(|_| Failure::ClientBroke)?;
+        let preface = preface::read(&client, self.wants).await?;
+        let place = self.limits.place(source(peer, preface.consumer.as_ref()))?;
+        let route = match self.routes.pick(preface.server_name.as_ref()) {
+            Ok(route) => route,
+            Err(failure) => {
+                preface::turn_away(client).await;
+                return Err(failure);
             }
-        }
-        while let Some(ended) = attempts.join_next().await {
-            if let Some(reached) = self.reached(ended) {
-                return Ok(reached);
-            }
-        }
-        Err(Failure::NoBackendReached)
+        };
+        admit_consumer(route, preface.consumer.as_ref())?;
+        self.lead(client, peer, preface, place, route).await
     }
 
-    fn reached(&self, ended: Result<Attempt, JoinError>) -> Option<(Backend, TcpStream)> {
-        match ended {
-            Ok((backend, Ok(stream))) => return Some((backend, stream)),
-            Ok((backend, Err(error))) => self.missed(&backend, &error),
-            Err(panic) => tracing::error!("an attempt to connect broke: {panic}"),
+    async fn lead(
+        &self,
+        client: TcpStream,
+        peer: SocketAddr,
+        preface: Preface,
+        place: Place,
+        route: &Route,
+    ) -> Result<Opened, Failure> {
+        let listen = client.local_addr().map_err(|_| Failure::ClientBroke)?;
+        let (backend, stream) = route.reach.any().await?;
+        let source = stream.local_addr().map_err(|_| Failure::BackendBroke)?;
+        let Preface { consumer, server_name, read, .. } = preface;
+        let vpce = consumer.as_ref().and_then(|consumer| consumer.vpce.as_ref());
+        let sum = vpce.map(|vpce| self.tally.consumer(vpce));
+        let caller = Caller { client: peer, listen, consumer: consumer.map(Box::new), server_name };
+        let entry = route.reach.ledger.enter(caller, Led { backend: backend.address, source }, sum);
+        if self.flow_log.include(Change::Opened) {
+            entry.log(PATH, None);
         }
-        None
-    }
-
-    /// Its attempt goes on, but may be dropped for another's: this is what is known of it then.
-    fn is_slow(&self, backend: &Backend) {
-        self.tally.failed(Failure::ConnectSlow);
-        tracing::warn!(backend = %backend.address, "no answer to a connection for {HEAD_START:?}");
-        self.suspects.name(backend.address);
-    }
-
-    fn missed(&self, backend: &Backend, error: &io::Error) {
-        self.tally.failed(Failure::ConnectFailed);
-        tracing::warn!(backend = %backend.address, "cannot connect: {error}");
-        self.suspects.name(backend.address);
+        self.tally.relayed.fetch_add(1, Relaxed);
+        Ok(Opened { pair: Pair { client, backend: stream, unsent: read }, entry, _place: place })
     }
 }
 
-type Attempt = (Backend, io::Result<TcpStream>);
+fn source(peer: SocketAddr, consumer: Option<&Consumer>) -> Source {
+    match consumer {
+        Some(Consumer { source, vpce, .. }) => {
+            Source { address: source.ip().to_canonical(), vpce: vpce.clone() }
+        }
+        None => Source { address: peer.ip().to_canonical(), vpce: None },
+    }
+}
 
-async fn attempt(backend: Backend, limit: Duration) -> Attempt {
-    let connect = async {
-        let stream = timeout(limit, TcpStream::connect(backend.address)).await??;
-        socket::prepare(&stream)?;
-        Ok(stream)
-    };
-    (backend, connect.await)
+fn admit_consumer(route: &Route, consumer: Option<&Consumer>) -> Result<(), Failure> {
+    let vpce = consumer.and_then(|consumer| consumer.vpce.as_ref());
+    let is_allowed = route.vpces.is_empty() || vpce.is_some_and(|id| route.vpces.contains(id));
+    if is_allowed { Ok(()) } else { Err(Failure::VpceRefused) }
 }

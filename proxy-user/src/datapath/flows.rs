@@ -20,11 +20,11 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
+pub use self::view::View;
 use self::{
     log::FlowLog,
     view::{Alarms, Counted},
 };
-pub use self::{log::TARGET as LOG_TARGET, view::View};
 use super::kernel::{
     Kernel, Target,
     reset::{self, Doomed, Resets, Sum},

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -36,7 +37,7 @@ pub struct Bound(TcpListener);
 
 pub struct Listener {
     socket: TcpListener,
-    carrier: Carrier,
+    carrier: Arc<Carrier>,
     connections: JoinSet<()>,
     journal: Journal,
     /// The newest pause of a run of them, which is two events however long it is.
@@ -64,7 +65,13 @@ impl Bound {
 
     pub fn serve(self, carrier: Carrier, journal: Journal) -> Listener {
         let connections = JoinSet::new();
-        Listener { socket: self.0, carrier, connections, journal, paused_at: None }
+        Listener {
+            socket: self.0,
+            carrier: Arc::new(carrier),
+            connections,
+            journal,
+            paused_at: None,
+        }
     }
 }
 
@@ -76,31 +83,36 @@ impl Listener {
             tokio::select! {
                 () = &mut stop => break,
                 accepted = self.socket.accept() => match accepted {
-                    Ok((client, _)) => self.take(client),
+                    Ok((client, peer)) => self.take(client, peer),
                     Err(error) => self.pause(&error).await,
                 },
                 Some(_ended) = self.connections.join_next() => {}
-                Ok(()) = self.carrier.snapshots.changed() => self.forget_the_gone(),
             }
         }
-        Leftover { connections: self.connections, tally: self.carrier.tally }
+        Leftover { connections: self.connections, tally: self.carrier.tally.clone() }
     }
 
-    fn forget_the_gone(&mut self) {
-        let snapshot = self.carrier.snapshots.borrow_and_update().clone();
-        self.carrier.tally.keep_only(|address| {
-            snapshot.backends.iter().any(|backend| backend.address == *address)
-        });
-    }
-
-    fn take(&mut self, client: TcpStream) {
+    fn take(&mut self, client: TcpStream, peer: SocketAddr) {
         if self.paused_at.is_some_and(|paused_at| paused_at.elapsed() >= QUIET) {
             self.paused_at = None;
             self.journal.note(Kind::Datapath, "the listener accepts connections again");
         }
         let carrier = self.carrier.clone();
         carrier.tally.accepted.fetch_add(1, Relaxed);
-        self.connections.spawn(async move { carrier.carry(client).await });
+        match carrier.admit(peer) {
+            Ok(seat) => {
+                self.connections.spawn(async move { carrier.carry(client, peer, seat).await });
+            }
+            Err(failure) => self.refuse(&client, failure),
+        }
+    }
+
+    fn refuse(&self, client: &TcpStream, failure: Failure) {
+        self.carrier.tally.failed(failure);
+        // Dropped, it is reset.
+        if let Err(error) = SockRef::from(client).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!("a refused client is closed and not reset: {error}");
+        }
     }
 
     /// A client that gave up costs nothing; a want of descriptors or memory takes a rest.

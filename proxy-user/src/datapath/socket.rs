@@ -5,12 +5,10 @@ use std::{io, net::SocketAddr, time::Duration};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::config::Legs;
+
 const BACKLOG: i32 = 4096;
-/// Below the 350 s after which NLB and security groups forget an idle connection.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// A peer that acknowledges nothing for so long is gone.
-const USER_TIMEOUT: Duration = Duration::from_secs(90);
 
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -23,12 +21,12 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// From here on the stream is closed by a reset, however it comes to be dropped, until
 /// [`close_in_peace`] says that every byte has been passed on.
-pub fn prepare(stream: &TcpStream) -> io::Result<()> {
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+pub fn prepare(stream: &TcpStream, legs: Legs) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(legs.keepalive).with_interval(KEEPALIVE_INTERVAL);
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_user_timeout(Some(legs.user_timeout))?;
     socket.set_linger(Some(Duration::ZERO))
 }
 

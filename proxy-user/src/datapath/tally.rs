@@ -2,26 +2,43 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
+use proxy_common::flow::Direction;
+
 use super::preface::Refused;
-use crate::status::ListenerStatus;
+use crate::{
+    config::VpceId,
+    status::{ConsumerStatus, ListenerStatus},
+};
+
+/// Consumers that have a name of their own in metrics.
+const NAMED: usize = 256;
+const OTHERS: &str = "others";
 
 /// Why a connection was refused or broken, or was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
     NoBackend,
+    /// Not from where --allow-source says.
+    SourceRefused,
+    /// Not through a VPC endpoint of --allow-vpce.
+    VpceRefused,
+    TooMany,
+    TooManyFromSource,
+    TooManyFromVpce,
     /// One attempt on one backend.
     ConnectFailed,
     /// One attempt that had no answer after its head start.
     ConnectSlow,
     /// Every attempt failed.
     NoBackendReached,
+    /// This process may not open a file more, nor, with it, a connection to a backend.
+    NoDescriptors,
     ClientBroke,
     BackendBroke,
     HalfClosedTooLong,
@@ -43,16 +60,25 @@ pub struct Tally {
     pub open: AtomicU64,
     pub relayed: AtomicU64,
     failures: Mutex<BTreeMap<Failure, u64>>,
-    backends: Mutex<BTreeMap<SocketAddr, Arc<Traffic>>>,
+    consumers: Mutex<BTreeMap<String, Arc<Traffic>>>,
 }
 
-/// Of one backend, payload bytes.
+/// Of one backend or consumer, payload bytes.
 #[derive(Debug, Default)]
 pub struct Traffic {
     pub open: AtomicU64,
     pub opened: AtomicU64,
     pub to_backend: AtomicU64,
     pub to_client: AtomicU64,
+}
+
+impl Traffic {
+    pub fn count(&self, direction: Direction) -> &AtomicU64 {
+        match direction {
+            Direction::ToBackend => &self.to_backend,
+            Direction::ToClient => &self.to_client,
+        }
+    }
 }
 
 /// Counts something as open until it is dropped.
@@ -75,9 +101,15 @@ impl Failure {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoBackend => "no_backend",
+            Self::SourceRefused => "source_refused",
+            Self::VpceRefused => "vpce_refused",
+            Self::TooMany => "too_many",
+            Self::TooManyFromSource => "too_many_from_source",
+            Self::TooManyFromVpce => "too_many_from_vpce",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectSlow => "connect_slow",
             Self::NoBackendReached => "no_backend_reached",
+            Self::NoDescriptors => "no_descriptors",
             Self::ClientBroke => "client_broke",
             Self::BackendBroke => "backend_broke",
             Self::HalfClosedTooLong => "half_closed_too_long",
@@ -103,14 +135,13 @@ impl Tally {
         *lock(&self.failures).entry(failure).or_default() += 1;
     }
 
-    pub fn traffic(&self, backend: SocketAddr) -> Arc<Traffic> {
-        lock(&self.backends).entry(backend).or_default().clone()
-    }
-
-    /// Forgets all others, unless connections to them are still open.
-    pub fn keep_only(&self, is_known: impl Fn(&SocketAddr) -> bool) {
-        lock(&self.backends)
-            .retain(|address, traffic| is_known(address) || traffic.open.load(Relaxed) > 0);
+    /// What comes through a VPC endpoint; those after the first few hundred share a name, for each is
+    /// a label of metrics.
+    pub fn consumer(&self, vpce: &VpceId) -> Arc<Traffic> {
+        let mut consumers = lock(&self.consumers);
+        let is_known = consumers.contains_key(vpce.as_str());
+        let name = if is_known || consumers.len() < NAMED { vpce.as_str() } else { OTHERS };
+        consumers.entry(name.to_owned()).or_default().clone()
     }
 
     pub fn status(&self) -> ListenerStatus {
@@ -120,11 +151,23 @@ impl Tally {
             open: self.open.load(Relaxed),
             relayed: self.relayed.load(Relaxed),
             failures: failures.iter().map(|(why, count)| (why.as_str().into(), *count)).collect(),
+            consumers: lock(&self.consumers).iter().map(consumer_status).collect(),
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn consumer_status((name, traffic): (&String, &Arc<Traffic>)) -> (String, ConsumerStatus) {
+    let status = ConsumerStatus {
+        open: traffic.open.load(Relaxed),
+        opened: traffic.opened.load(Relaxed),
+        bytes_to_backend: traffic.to_backend.load(Relaxed),
+        bytes_to_client: traffic.to_client.load(Relaxed),
+    };
+    (name.clone(), status)
+}
+
+/// A panic of another holder leaves counts that are still the best there are.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -133,17 +176,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backend_is_forgotten_once_nobody_knows_it_and_nothing_is_open() {
+    fn consumers_are_told_apart_until_they_are_too_many() {
         let tally = Tally::default();
-        let backend = SocketAddr::from(([10, 0, 0, 1], 443));
-        let traffic = tally.traffic(backend);
-        traffic.opened.fetch_add(1, Relaxed);
-        let open = Open::count(&traffic.open);
-        tally.keep_only(|_| false);
-        assert_eq!(tally.traffic(backend).opened.load(Relaxed), 1);
-        drop(open);
-        tally.keep_only(|_| false);
-        assert_eq!(tally.traffic(backend).opened.load(Relaxed), 0);
+        let id = |number| format!("vpce-{number:017x}").parse::<VpceId>().unwrap();
+        for number in 0..NAMED + 5 {
+            tally.consumer(&id(number)).opened.fetch_add(1, Relaxed);
+        }
+        tally.consumer(&id(0)).opened.fetch_add(1, Relaxed);
+        let consumers = tally.status().consumers;
+        assert_eq!(consumers.len(), NAMED + 1);
+        assert_eq!(consumers["vpce-00000000000000000"].opened, 2);
+        assert_eq!(consumers[OTHERS].opened, 5);
     }
 
     #[test]

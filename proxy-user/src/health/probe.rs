@@ -17,7 +17,7 @@ use super::{
     judge::Outcome,
     tls::Tls,
 };
-use crate::config::{Config, Probing};
+use crate::config::{Endpoint, HealthConfig, Probing};
 
 #[derive(Debug)]
 pub struct Finding {
@@ -47,9 +47,8 @@ enum Question {
 }
 
 impl Probe {
-    pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let (endpoint, limit) = (&config.endpoint, config.health.timeout);
-        let question = match &config.health.probing {
+    pub fn new(endpoint: &Endpoint, health: &HealthConfig) -> anyhow::Result<Self> {
+        let question = match &health.probing {
             Probing::Tcp => Question::Tcp,
             // As kubectl does.
             Probing::Tls(trust) => {
@@ -61,7 +60,7 @@ impl Probe {
                 Question::Https(Tls::new(&endpoint.host, trust, &["http/1.1"])?, Box::new(request))
             }
         };
-        Ok(Self { question, limit })
+        Ok(Self { question, limit: health.timeout })
     }
 
     pub async fn of(&self, backend: SocketAddr) -> Finding {

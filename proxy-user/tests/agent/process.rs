@@ -122,7 +122,7 @@ impl Agent {
 
 /// The last number of each live backend's address.
 fn live(status: &Status) -> Vec<u8> {
-    let live = status.backends.iter().filter(|backend| backend.state == BackendState::Live);
+    let live = status.backends().filter(|backend| backend.state == BackendState::Live);
     live.filter_map(|backend| match backend.address {
         SocketAddr::V4(v4) => Some(v4.ip().octets()[3]),
         SocketAddr::V6(_) => None,

@@ -88,7 +88,7 @@ impl Model {
     pub(crate) fn reported(&mut self, status: Result<Status, String>) {
         match status {
             Ok(status) => {
-                for backend in &status.backends {
+                for backend in status.backends() {
                     let bytes = backend.bytes_to_backend + backend.bytes_to_client;
                     let seen = Seen { connections: backend.opened, bytes };
                     self.seen.insert(backend.address, seen);

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use proxy_user::status::{BackendState, Event};
+use proxy_user::status::{BackendState, Event, Status};
 
 use super::{model::Model, session::View, text};
 use crate::rotation::Step;
@@ -57,7 +57,7 @@ fn event(event: &Event) -> String {
 
 fn state(model: &Model) -> String {
     let counts = &model.counts;
-    let backends = model.status.iter().flat_map(|status| &status.backends);
+    let backends = model.status.iter().flat_map(Status::backends);
     let live = backends.filter(|backend| backend.state == BackendState::Live).count();
     let rotation = match model.rotation.step {
         Step::Idle => match model.rotation.next_in(model.now) {

@@ -71,7 +71,7 @@ async fn enis_hear_of(lab: &Scenario, resets: u64) {
 }
 
 fn state(status: &Status, address: SocketAddr) -> Option<BackendState> {
-    let found = status.backends.iter().find(|backend| backend.address == address);
+    let found = status.backends().find(|backend| backend.address == address);
     found.map(|backend| backend.state)
 }
 

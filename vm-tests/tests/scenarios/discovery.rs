@@ -47,7 +47,7 @@ async fn a_start_without_dns_and_without_a_saved_answer_says_so_and_recovers() {
     assert!(reason.starts_with("no backend is known: asking 10.0.0.2:53 for A"), "{reason}");
     lab.zone().lie(None);
     let status = lab.until("ready", SOON, |status| status.ready).await;
-    assert_eq!(status.dns.source.as_deref(), Some("resolver"));
+    assert_eq!(status.routes[0].dns.source.as_deref(), Some("resolver"));
     assert_eq!(lab.client().get("/readyz").await.expect("an answer").status, 200);
     lab.done().await;
 }
@@ -70,12 +70,16 @@ async fn behind_unbound_rotations_fail_no_request_and_its_servfail_is_borne() {
     }
     lab.zone().lie(Some(Lie::ServFail));
     let fails = |status: &Status| {
-        status.dns.last_error.as_ref().is_some_and(|error| error.contains("Server Failure"))
+        status.routes[0]
+            .dns
+            .last_error
+            .as_ref()
+            .is_some_and(|error| error.contains("Server Failure"))
     };
     lab.until("unbound's SERVFAIL", SOON, fails).await;
     more_connections(&load).await;
     lab.zone().lie(None);
-    lab.until("an answer", SOON, |status| status.dns.last_error.is_none()).await;
+    lab.until("an answer", SOON, |status| status.routes[0].dns.last_error.is_none()).await;
     no_failures(&load.stop().await.expect("every request ended"));
     lab.done().await;
 }
@@ -84,23 +88,23 @@ async fn behind_unbound_rotations_fail_no_request_and_its_servfail_is_borne() {
 async fn silence(name: &str, datapath: &str) {
     let mut lab = lab(name, |options| options.agent_flags = over(datapath)).await;
     let load = lab.load(Mix::default()).expect("a load");
-    let before = lab.status().await.dns;
+    let before = lab.status().await.routes.remove(0).dns;
     let silent_from = Instant::now();
     lab.zone().lie(Some(Lie::Silence));
-    let status = lab
+    let mut status = lab
         .until("two lookups without an answer", SOON, |status| {
-            status.dns.failures >= before.failures + 2
+            status.routes[0].dns.failures >= before.failures + 2
         })
         .await;
     assert_eq!((live(&status), status.ready), (3, true));
-    let error = status.dns.last_error.expect("an error");
+    let error = status.routes.remove(0).dns.last_error.expect("an error");
     assert!(error.contains("timed out"), "{error}");
     if let Some(longer) = silence_asked_for() {
         tokio::time::sleep_until(silent_from + longer).await;
     }
     more_connections(&load).await;
     lab.zone().lie(None);
-    lab.until("an answer", SOON, |status| status.dns.last_error.is_none()).await;
+    lab.until("an answer", SOON, |status| status.routes[0].dns.last_error.is_none()).await;
     let counts = load.stop().await.expect("every request ended");
     println!("silent for {:?}: {counts:?}", silent_from.elapsed());
     no_failures(&counts);
@@ -116,16 +120,17 @@ async fn saved(name: &str, datapath: &str) {
 
     lab.agent().restart_with(afresh(datapath)).await.expect("ready without DNS");
     let status = lab.until("all live", SOON, |status| live(status) == 3).await;
-    assert_eq!(status.dns.source.as_deref(), Some("saved"));
-    assert_eq!((status.dns.answers, status.dns.ttl_seconds), (0, None));
-    assert!(status.dns.age_seconds.is_some());
+    assert_eq!(status.routes[0].dns.source.as_deref(), Some("saved"));
+    assert_eq!((status.routes[0].dns.answers, status.routes[0].dns.ttl_seconds), (0, None));
+    assert!(status.routes[0].dns.age_seconds.is_some());
     let said = |status: &Status, what| status.events.iter().any(|e| e.message.contains(what));
     assert!(said(&status, "saved answer from "), "{:?}", status.events);
     assert_eq!(lab.client().get("/readyz").await.expect("an answer").status, 200);
 
     let load = lab.load(Mix::default()).expect("a load");
     lab.zone().lie(None);
-    let from_resolver = |status: &Status| status.dns.source.as_deref() == Some("resolver");
+    let from_resolver =
+        |status: &Status| status.routes[0].dns.source.as_deref() == Some("resolver");
     let status = lab.until("the resolver's answer", SOON, from_resolver).await;
     assert_eq!(live(&status), 3);
     no_failures(&load.stop().await.expect("every request ended"));

@@ -69,9 +69,10 @@ async fn however_the_resolver_lies_no_new_connection_fails() {
     .await;
     let load = lab.load(Mix::default()).expect("a load");
     for (name, lie, is_wrong) in ROWS {
-        let (before, over_tcp) = (lab.status().await.dns, lab.zone().queries_over_tcp());
+        let (before, over_tcp) =
+            (lab.status().await.routes.remove(0).dns, lab.zone().queries_over_tcp());
         lie(&lab);
-        lab.until(name, SOON, |status| is_wrong(&before, &status.dns)).await;
+        lab.until(name, SOON, |status| is_wrong(&before, &status.routes[0].dns)).await;
         more_connections(&load).await;
         let counts = load.counts();
         assert_eq!(counts.failures, 0, "{name}: {:#?}", counts.last_errors);
@@ -81,7 +82,7 @@ async fn however_the_resolver_lies_no_new_connection_fails() {
         tell_the_truth(&lab);
         let enis = lab.enis().len();
         lab.until("the truth again", SOON, |status| {
-            let dns = &status.dns;
+            let dns = &status.routes[0].dns;
             let fine = dns.last_error.is_none() && dns.doubt.is_none();
             fine && dns.addresses.len() == enis
                 && dns.ttl_seconds == Some(1)
@@ -90,7 +91,7 @@ async fn however_the_resolver_lies_no_new_connection_fails() {
         .await;
     }
     no_failures(&load.stop().await.expect("every request ended"));
-    let refused = lab.status().await.dns.refused;
+    let refused = lab.status().await.routes.remove(0).dns.refused;
     for reason in
         ["loopback", "link_local", "multicast", "unspecified", "broadcast", "own", "ipv4_mapped"]
     {

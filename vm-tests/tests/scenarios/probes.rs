@@ -20,7 +20,7 @@ async fn probing(name: &str, kind: &str) -> Scenario {
 }
 
 fn backend(status: &Status, address: SocketAddr) -> Option<&BackendStatus> {
-    status.backends.iter().find(|known| known.address == address)
+    status.backends().find(|known| known.address == address)
 }
 
 fn is_down(status: &Status, address: SocketAddr) -> bool {
@@ -99,12 +99,16 @@ async fn an_eni_that_leaves_a_syn_without_an_answer_is_suspected() {
     let client = lab.client();
     client.hold().await.expect("an echo");
     let status = lab.status().await;
-    assert_eq!(status.backends[0].probe.suspected, 0);
+    assert_eq!(status.routes[0].backends[0].probe.suspected, 0);
     lab.enis()[0].link_down().await.expect("a link that goes down");
     let lost = tokio::spawn(async move { client.connect().await.map(drop) });
-    let suspected = |status: &Status| status.backends[0].probe.suspected > 0;
+    let suspected = |status: &Status| status.routes[0].backends[0].probe.suspected > 0;
     let status = lab.until("a suspicion", SOON, suspected).await;
-    assert_eq!((live(&status), status.backends[0].probe.passed), (1, 1), "it is no verdict");
+    assert_eq!(
+        (live(&status), status.routes[0].backends[0].probe.passed),
+        (1, 1),
+        "it is no verdict"
+    );
     lost.abort();
     lab.done().await;
 }

@@ -147,12 +147,12 @@ pub async fn within<T>(what: &str, deadline: Duration, future: impl Future<Outpu
 }
 
 pub fn live(status: &Status) -> usize {
-    status.backends.iter().filter(|backend| backend.state == BackendState::Live).count()
+    status.backends().filter(|backend| backend.state == BackendState::Live).count()
 }
 
 /// Connections that the packet path has opened, to all backends.
 pub fn opened(status: &Status) -> u64 {
-    status.backends.iter().map(|backend| backend.opened).sum()
+    status.backends().map(|backend| backend.opened).sum()
 }
 
 /// Packets that the packet path left to the host's stack, or dropped, for this reason.

@@ -79,9 +79,19 @@ impl FlowLogChoice {
     }
 }
 
+fn name(choice: &impl ValueEnum, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let value = choice.to_possible_value();
+    f.write_str(value.as_ref().map_or("?", |value| value.get_name()))
+}
+
 impl fmt::Display for HookChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value();
-        f.write_str(value.as_ref().map_or("?", |value| value.get_name()))
+        name(self, f)
+    }
+}
+
+impl fmt::Display for DatapathChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        name(self, f)
     }
 }

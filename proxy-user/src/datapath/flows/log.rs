@@ -1,6 +1,6 @@
-//! One line of log for a connection that has been opened or has ended.
+//! Lines of the flow log for connections of the packet path.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use proxy_common::{
@@ -9,12 +9,11 @@ use proxy_common::{
     event::{Change, FlowEvent},
     stamp::Stamp,
 };
-use tracing::info;
 
-use crate::datapath::kernel;
-
-/// What log filters call these lines.
-pub const TARGET: &str = "flow";
+use crate::datapath::{
+    flow_log::{End, Line},
+    kernel,
+};
 
 /// One moment on both clocks: the programs' stamps know nothing of the calendar.
 #[derive(Clone, Copy, Debug)]
@@ -47,32 +46,31 @@ impl FlowLog {
             // Of a newer version's program, or of none: this agent has no word for it.
             let Some(change) = event.change() else { continue };
             if self.wanted.include(change) {
-                self.line(event, Some(change).filter(|change| *change != Change::Opened), now);
+                self.line(event, change, now).write();
             }
         }
         Ok(())
     }
 
-    /// `ended`: why it has, if it has. Without, what is only known at the end is left out.
-    fn line(&self, event: &FlowEvent, ended: Option<Change>, now: Moment) {
-        let at_end = |count: u64| ended.map(|_| count);
-        info!(
-            target: TARGET,
-            client = %socket(event.client, event.client_port),
-            listen = %self.local(event, event.listen),
-            source = %self.local(event, event.source_port),
-            backend = %socket(event.backend, event.backend_port),
-            opened = %now.time_of(event.opened),
-            closed = ended.map(|_| display(now.time_of(event.at))),
-            duration_ms = at_end(millis(event)),
-            bytes_to_backend = at_end(event.bytes_to_backend),
-            bytes_to_client = at_end(event.bytes_to_client),
-            packets_to_backend = at_end(event.packets_to_backend.into()),
-            packets_to_client = at_end(event.packets_to_client.into()),
-            why = ended.map(Change::as_str),
-            "{}",
-            if ended.is_some() { "closed" } else { "opened" },
-        );
+    fn line(&self, event: &FlowEvent, change: Change, now: Moment) -> Line<'static> {
+        Line {
+            path: "packet",
+            client: socket(event.client, event.client_port),
+            listen: self.local(event, event.listen),
+            source: self.local(event, event.source_port),
+            backend: socket(event.backend, event.backend_port),
+            consumer: None,
+            server_name: None,
+            opened: now.time_of(event.opened),
+            end: (change != Change::Opened).then(|| End {
+                at: now.time_of(event.at),
+                duration: Duration::from(event.at.since(event.opened)),
+                bytes_to_backend: event.bytes_to_backend,
+                bytes_to_client: event.bytes_to_client,
+                packets: Some([event.packets_to_backend, event.packets_to_client]),
+                why: change.as_str(),
+            }),
+        }
     }
 
     fn local(&self, event: &FlowEvent, port: Port) -> SocketAddr {
@@ -81,14 +79,9 @@ impl FlowLog {
     }
 }
 
-fn millis(event: &FlowEvent) -> u64 {
-    let duration = std::time::Duration::from(event.at.since(event.opened));
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 impl Moment {
     fn time_of(self, stamp: Stamp) -> Timestamp {
-        let ago = std::time::Duration::from(self.stamp.since(stamp));
+        let ago = Duration::from(self.stamp.since(stamp));
         let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::ZERO);
         self.time.checked_sub(ago).unwrap_or(self.time)
     }

@@ -11,6 +11,7 @@ use super::{
     samples::{CAPTURED, LOCAL, client_hello, header},
     *,
 };
+use crate::config::Legs;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(60);
@@ -29,7 +30,7 @@ async fn pair() -> (TcpStream, TcpStream) {
     let address = listener.local_addr().unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
     let accepted = far.unwrap().0;
-    socket::prepare(&accepted).unwrap();
+    socket::prepare(&accepted, Legs::default()).unwrap();
     (near.unwrap(), accepted)
 }
 
@@ -111,7 +112,7 @@ async fn a_health_check_of_the_load_balancer_ends_in_peace() {
 async fn a_health_check_that_ends_by_a_reset_is_none_that_broke() {
     let (mut client, reader) = client(HEADERS).await;
     client.write_all(&header(LOCAL, 0, b"")).await.unwrap();
-    socket::prepare(&client).unwrap();
+    socket::prepare(&client, Legs::default()).unwrap();
     drop(client);
     assert_eq!(failure(reader).await, Refused::HealthCheck.into());
 }
@@ -120,7 +121,7 @@ async fn a_health_check_that_ends_by_a_reset_is_none_that_broke() {
 async fn a_reset_within_the_header_is_the_clients_doing() {
     let (mut client, reader) = client(HEADERS).await;
     client.write_all(&CAPTURED[..20]).await.unwrap();
-    socket::prepare(&client).unwrap();
+    socket::prepare(&client, Legs::default()).unwrap();
     drop(client);
     assert_eq!(failure(reader).await, Failure::ClientBroke);
 }

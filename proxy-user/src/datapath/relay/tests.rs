@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::config::Legs;
 use crate::datapath::tally::Traffic;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -37,10 +38,10 @@ async fn line(half_closed: Duration) -> Line {
 
 async fn line_with(unsent: &[u8], half_closed: Duration) -> Line {
     let ((client, inside), (outside, backend)) = (pair().await, pair().await);
-    socket::prepare(&inside).unwrap();
-    socket::prepare(&outside).unwrap();
+    socket::prepare(&inside, Legs::default()).unwrap();
+    socket::prepare(&outside, Legs::default()).unwrap();
     let traffic = Arc::new(Traffic::default());
-    let account = Account::open(traffic.clone());
+    let account = Account::of_test(traffic.clone());
     let pair = Pair { client: inside, backend: outside, unsent: unsent.to_vec() };
     let relay = tokio::spawn(async move { relay(pair, &account, half_closed).await });
     Line { client, backend, relay, traffic }

@@ -4,7 +4,10 @@ use tokio::time::timeout;
 
 use self::server::{Answer, Server};
 use super::*;
-use crate::{config::Settings, health::Outcome};
+use crate::{
+    config::{Config, Settings},
+    health::Outcome,
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const NAME: &str = "api.example";
@@ -13,7 +16,8 @@ const NAME: &str = "api.example";
 fn probe(settings: &str) -> Probe {
     let settings: Settings = toml::from_str(settings).unwrap();
     let given = Settings { endpoint: Some(NAME.parse().unwrap()), ..settings };
-    Probe::new(&Config::load(given, None).unwrap()).unwrap()
+    let config = Config::load(given, None).unwrap();
+    Probe::new(&config.routes[0].endpoint, &config.health).unwrap()
 }
 
 /// For what is to end by itself.

@@ -12,7 +12,8 @@ fn probers(interval: &str) -> (Probers, mpsc::Receiver<Finding>) {
     let settings: Settings = toml::from_str(&settings).unwrap();
     let config = Config::load(settings, None).unwrap();
     let (sender, findings) = mpsc::channel(1);
-    (Probers::new(Probe::new(&config).unwrap(), config.health.interval, sender), findings)
+    let probe = Probe::new(&config.routes[0].endpoint, &config.health).unwrap();
+    (Probers::new(probe, config.health.interval, sender), findings)
 }
 
 async fn backend() -> (TcpListener, SocketAddr) {

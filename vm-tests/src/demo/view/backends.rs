@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxy_user::status::{BackendState, BackendStatus};
+use proxy_user::status::{BackendState, BackendStatus, Status};
 use ratatui::{
     Frame,
     layout::{Constraint, Rect},
@@ -32,7 +32,7 @@ const SHORTEST_BAR: usize = 6;
 const LONGEST_BAR: usize = 30;
 
 pub(super) fn draw(frame: &mut Frame, area: Rect, model: &Model) {
-    let mut backends: Vec<_> = model.status.iter().flat_map(|status| &status.backends).collect();
+    let mut backends: Vec<_> = model.status.iter().flat_map(Status::backends).collect();
     backends.sort_by_key(|backend| (order(backend.state), backend.address));
     let all: u64 = backends.iter().map(|backend| backend.opened).sum();
     let spare = usize::from(area.width.saturating_sub(80));

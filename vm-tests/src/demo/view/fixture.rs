@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use proxy_user::status::{
     BackendState, BackendStatus, DatapathStatus, DnsStatus, Event, ListenerStatus, ProbeStatus,
-    Status,
+    RouteStatus, Status,
 };
 
 use crate::{counts::Counts, demo::model::Model, plan::ENDPOINT, rotation::RotationReport};
@@ -29,20 +29,23 @@ pub(crate) fn model() -> Model {
 pub(crate) fn status() -> Status {
     Status {
         version: "0.1.0".into(),
-        endpoint: format!("{ENDPOINT}:443"),
-        listen: ([0, 0, 0, 0], 443).into(),
         started_at: at(0),
         ready: true,
         reason: None,
         datapath: datapath(),
-        dns: dns(),
-        generation: 7,
-        backends: vec![
-            backend(1, [10, 0, 21, 13], BackendState::Live),
-            backend(2, [10, 0, 22, 14], BackendState::Live),
-            backend(3, [10, 0, 23, 15], BackendState::Live),
-            backend(4, [10, 0, 21, 10], BackendState::Draining),
-        ],
+        routes: vec![RouteStatus {
+            endpoint: format!("{ENDPOINT}:443"),
+            listen: ([0, 0, 0, 0], 443).into(),
+            server_names: vec![],
+            dns: dns(),
+            generation: 7,
+            backends: vec![
+                backend(1, [10, 0, 21, 13], BackendState::Live),
+                backend(2, [10, 0, 22, 14], BackendState::Live),
+                backend(3, [10, 0, 23, 15], BackendState::Live),
+                backend(4, [10, 0, 21, 10], BackendState::Draining),
+            ],
+        }],
         listener: ListenerStatus::default(),
         reasons: [("no_backend".to_owned(), 2)].into(),
         events: events(),

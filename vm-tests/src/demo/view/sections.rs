@@ -60,7 +60,7 @@ fn watches(model: &Model) -> Line<'static> {
 }
 
 pub(super) fn dns(frame: &mut Frame, area: Rect, model: &Model) {
-    let Some(dns) = model.status.as_ref().map(|status| &status.dns) else {
+    let Some(dns) = model.status.as_ref().map(|status| &status.routes[0].dns) else {
         return frame.render_widget(section("DNS"), area);
     };
     let addresses: Vec<_> = dns.addresses.iter().map(ToString::to_string).collect();

@@ -24,7 +24,7 @@ pub(super) fn draw(frame: &mut Frame, area: Rect, model: &Model) {
 }
 
 fn endpoint(status: &Status) -> Line<'_> {
-    Line::from(status.endpoint.as_str()).bold()
+    Line::from(status.routes[0].endpoint.as_str()).bold()
 }
 
 fn health<'a>(status: &'a Status, model: &'a Model) -> Line<'a> {

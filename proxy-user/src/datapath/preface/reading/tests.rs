@@ -6,6 +6,7 @@ use super::{
     },
     *,
 };
+use crate::config::VpceId;
 
 /// What comes of the pieces, and then of `last`; bytes that were not needed any more are added to
 /// those read.
@@ -29,7 +30,7 @@ fn both(bytes: &[u8], last: News) -> Result<Preface, Refused> {
 }
 
 fn vpce(preface: &Preface) -> Option<&str> {
-    preface.consumer.as_ref()?.vpce.as_ref().map(|id| id.as_str())
+    preface.consumer.as_ref()?.vpce.as_ref().map(VpceId::as_str)
 }
 
 fn second(id: &str) -> Vec<u8> {

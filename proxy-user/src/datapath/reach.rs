@@ -1,0 +1,113 @@
+//! A connection to a backend of a route: the one that is chosen, or else another.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use nix::errno::Errno;
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
+
+use super::{
+    ledger::Ledger,
+    pick::candidates,
+    socket,
+    tally::{Failure, Tally},
+};
+use crate::{
+    backends::{Backend, Snapshot},
+    config::Legs,
+    health::Suspects,
+};
+
+/// How long an attempt to connect stays the only one: then another backend is tried beside it, and
+/// who answers first is taken (as RFC 8305, section 5, does with addresses).
+const HEAD_START: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug)]
+pub struct Reach {
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub suspects: Suspects,
+    pub ledger: Arc<Ledger>,
+    pub tally: Arc<Tally>,
+    pub limit: Duration,
+    pub legs: Legs,
+}
+
+type Attempt = (Backend, io::Result<TcpStream>);
+
+impl Reach {
+    pub async fn any(&self) -> Result<(Backend, TcpStream), Failure> {
+        let snapshot = self.snapshots.borrow().clone();
+        let open = |backend: &Backend| self.ledger.traffic(backend.address).open.load(Relaxed);
+        let order = candidates(&snapshot, open, &mut fastrand::Rng::new());
+        if order.is_empty() {
+            return Err(Failure::NoBackend);
+        }
+        let mut attempts = JoinSet::new();
+        for backend in order {
+            attempts.spawn(attempt(backend, self.limit, self.legs));
+            match timeout(HEAD_START, attempts.join_next()).await {
+                Ok(ended) => {
+                    if let Some(reached) = ended.map_or(Ok(None), |ended| self.reached(ended))? {
+                        return Ok(reached);
+                    }
+                }
+                Err(_still_waiting) => self.is_slow(&backend),
+            }
+        }
+        while let Some(ended) = attempts.join_next().await {
+            if let Some(reached) = self.reached(ended)? {
+                return Ok(reached);
+            }
+        }
+        Err(Failure::NoBackendReached)
+    }
+
+    /// `None`: another may be. What is wrong with this process is wrong with every attempt.
+    fn reached(
+        &self,
+        ended: Result<Attempt, JoinError>,
+    ) -> Result<Option<(Backend, TcpStream)>, Failure> {
+        match ended {
+            Ok((backend, Ok(stream))) => return Ok(Some((backend, stream))),
+            Ok((_, Err(error))) if is_ours(&error) => return Err(Failure::NoDescriptors),
+            Ok((backend, Err(error))) => self.missed(&backend, &error),
+            Err(panic) => tracing::error!("an attempt to connect broke: {panic}"),
+        }
+        Ok(None)
+    }
+
+    /// Its attempt goes on, but may be dropped for another's: this is what is known of it then.
+    fn is_slow(&self, backend: &Backend) {
+        self.tally.failed(Failure::ConnectSlow);
+        tracing::warn!(backend = %backend.address, "no answer to a connection for {HEAD_START:?}");
+        self.suspects.name(backend.address);
+    }
+
+    fn missed(&self, backend: &Backend, error: &io::Error) {
+        self.tally.failed(Failure::ConnectFailed);
+        tracing::warn!(backend = %backend.address, "cannot connect: {error}");
+        self.suspects.name(backend.address);
+    }
+}
+
+fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    error.raw_os_error().is_some_and(|code| ours.contains(&Errno::from_raw(code)))
+}
+
+async fn attempt(backend: Backend, limit: Duration, legs: Legs) -> Attempt {
+    let connect = async {
+        let stream = timeout(limit, TcpStream::connect(backend.address)).await??;
+        socket::prepare(&stream, legs)?;
+        Ok(stream)
+    };
+    (backend, connect.await)
+}

@@ -11,6 +11,7 @@ use crate::{
         limits::Limits,
         preface::Wants,
         reach::Reach,
+        relay::{Manner, Pipes},
         routes::{Route, Routes},
         tally::Tally,
     },
@@ -25,6 +26,7 @@ pub fn carriers(
 ) -> Result<BTreeMap<SocketAddr, Carrier>, Refusal> {
     let limits = &config.listener.limits;
     let total = limits.total.map_or(files.room(), |total| total.get().into());
+    let pipes = Pipes::new(files.pipes(), tally.clone());
     let limits = Arc::new(Limits::new(total, limits.per_source, limits.per_vpce));
     let mut behind = BTreeMap::<SocketAddr, Vec<&Cluster>>::new();
     for cluster in clusters {
@@ -32,12 +34,18 @@ pub fn carriers(
     }
     let carrier = |(listen, clusters): (SocketAddr, Vec<&Cluster>)| {
         let routes = routes(config, &clusters, tally)?;
-        Ok((listen, carrier(config, routes, limits.clone(), tally.clone())))
+        Ok((listen, carrier(config, routes, &pipes, limits.clone(), tally.clone())))
     };
     behind.into_iter().map(carrier).collect()
 }
 
-fn carrier(config: &Config, routes: Routes, limits: Arc<Limits>, tally: Arc<Tally>) -> Carrier {
+fn carrier(
+    config: &Config,
+    routes: Routes,
+    pipes: &Arc<Pipes>,
+    limits: Arc<Limits>,
+    tally: Arc<Tally>,
+) -> Carrier {
     let listener = &config.listener;
     Carrier {
         wants: Wants {
@@ -49,7 +57,7 @@ fn carrier(config: &Config, routes: Routes, limits: Arc<Limits>, tally: Arc<Tall
         sources: listener.sources.clone(),
         limits,
         legs: listener.legs,
-        half_closed: listener.half_closed,
+        manner: Manner { half_closed: listener.half_closed, pipes: pipes.clone() },
         flow_log: config.log.flows,
         tally,
     }

@@ -14,7 +14,7 @@ mod pick;
 pub mod preface;
 pub mod reach;
 pub mod reaper;
-mod relay;
+pub mod relay;
 pub mod requirements;
 pub mod routes;
 mod socket;

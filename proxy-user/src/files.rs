@@ -38,6 +38,11 @@ impl Files {
         (self.0 - if ASIDE < eighth { ASIDE } else { eighth }) / EACH
     }
 
+    /// Pipes that may be lent at a time, of two files each: a quarter of all files.
+    pub fn pipes(self) -> usize {
+        usize::try_from(self.0 / 8).unwrap_or(usize::MAX)
+    }
+
     /// What is to be said of so many connections; nothing where there is room for all of them.
     pub fn lack(self, asked: Option<ConnectionLimit>) -> Option<String> {
         let asked = asked.filter(|asked| u64::from(asked.get()) > self.room())?;

@@ -4,7 +4,6 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
 };
 
 use proxy_common::{config::Events, event::Change};
@@ -15,7 +14,7 @@ use super::{
     ledger::Entry,
     limits::{Limits, Place, Seat, Source},
     preface::{self, Consumer, Preface, Wants},
-    relay::{Pair, relay},
+    relay::{Manner, Pair, relay},
     routes::{Route, Routes},
     socket,
     tally::{Failure, Open, Tally},
@@ -33,7 +32,7 @@ pub struct Carrier {
     pub sources: Vec<SourceRange>,
     pub limits: Arc<Limits>,
     pub legs: Legs,
-    pub half_closed: Duration,
+    pub manner: Manner,
     pub flow_log: Events,
     pub tally: Arc<Tally>,
 }
@@ -73,7 +72,7 @@ impl Carrier {
         let Opened { pair, entry, _place } = opened;
         // What ends first drops the other, and with the relay both streams, which are reset.
         let ended = tokio::select! {
-            ended = relay(pair, &entry, self.half_closed) => ended,
+            ended = relay(pair, &entry, &self.manner) => ended,
             why = entry.must_end() => Err(why),
         };
         if self.flow_log.include(Change::Finished) {

@@ -1,25 +1,29 @@
-//! Copies bytes between two connections until both ways have ended, and passes on how they end: a
+//! Moves bytes between two connections until both ways have ended, and passes on how they end: a
 //! FIN as a FIN once the last byte was taken, anything else as a reset of both.
 
 use std::{
     future::Future,
-    io,
-    net::Shutdown,
-    pin::{Pin, pin},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use proxy_common::flow::Direction;
-use socket2::SockRef;
-use tokio::{net::TcpStream, time::sleep};
+use tokio::net::TcpStream;
 
+use self::{lane::Lane, patience::Patience, way::Way};
 use super::{account::Account, socket, tally::Failure};
 
-/// In flight in each direction, besides what the sockets hold.
-const BUFFER: usize = 64 * 1024;
+mod lane;
+mod patience;
+mod pipes;
+mod way;
 
-/// A connection's two streams, as a relay, or what is faster, takes them over. Both must have been
-/// prepared by [`socket::prepare`].
+pub use self::pipes::Pipes;
+
+/// A connection's two streams, as a relay, or what is faster, takes them over. Both must close by a
+/// reset until [`socket::close_in_peace`].
 pub struct Pair {
     pub client: TcpStream,
     pub backend: TcpStream,
@@ -27,123 +31,92 @@ pub struct Pair {
     pub unsent: Vec<u8>,
 }
 
-#[derive(Clone, Copy)]
-struct Side<'a> {
-    stream: &'a TcpStream,
-    broke: Failure,
+/// What the relays of a process have in common.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    /// Once one way has ended, the other must move something within this time.
+    pub half_closed: Duration,
+    pub pipes: Arc<Pipes>,
 }
 
-/// Counts the bytes of one direction.
-#[derive(Clone, Copy)]
-struct Meter<'a> {
+/// Unless all ends well, both streams are reset as they are dropped here.
+pub fn relay<'a>(pair: Pair, account: &'a Account, manner: &'a Manner) -> Relay<'a> {
+    let Pair { client, backend, unsent } = pair;
+    let (up, down) = (Way::holding(unsent), Way::holding(Vec::new()));
+    Relay { client, backend, up, down, patience: None, account, manner }
+}
+
+/// A hand-written future: an idle connection is to be small, and `async` would keep what each of
+/// its steps needs.
+pub struct Relay<'a> {
+    client: TcpStream,
+    backend: TcpStream,
+    up: Way,
+    down: Way,
+    /// While one way has ended and the other has not.
+    patience: Option<Patience>,
     account: &'a Account,
-    direction: Direction,
+    manner: &'a Manner,
 }
 
-impl Meter<'_> {
-    fn add(self, bytes: u64) {
-        self.account.moved(self.direction, bytes);
-    }
+impl Future for Relay<'_> {
+    type Output = Result<(), Failure>;
 
-    fn total(self) -> u64 {
-        self.account.total(self.direction)
-    }
-}
-
-/// Unless all ends well, both streams are reset as they are dropped here. Once one way has ended,
-/// the other must move something within `half_closed`.
-pub async fn relay(pair: Pair, account: &Account, half_closed: Duration) -> Result<(), Failure> {
-    copy_both(&pair, account, half_closed).await?;
-    socket::close_in_peace(&pair.client).map_err(|_| Failure::ClientBroke)?;
-    socket::close_in_peace(&pair.backend).map_err(|_| Failure::BackendBroke)
-}
-
-async fn copy_both(pair: &Pair, account: &Account, half_closed: Duration) -> Result<(), Failure> {
-    let client = Side { stream: &pair.client, broke: Failure::ClientBroke };
-    let backend = Side { stream: &pair.backend, broke: Failure::BackendBroke };
-    let sent = Meter { account, direction: Direction::ToBackend };
-    let received = Meter { account, direction: Direction::ToClient };
-    let mut up = pin!(async {
-        write(backend.stream, &pair.unsent).await.map_err(|_| backend.broke)?;
-        sent.add(pair.unsent.len() as u64);
-        copy(client, backend, sent).await
-    });
-    let mut down = pin!(copy(backend, client, received));
-    tokio::select! {
-        ended = &mut up => {
-            ended?;
-            while_it_moves(down, received, half_closed).await
-        }
-        ended = &mut down => {
-            ended?;
-            while_it_moves(up, sent, half_closed).await
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let relay = self.get_mut();
+        match (relay.poll_up(context)?, relay.poll_down(context)?) {
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(relay.close_in_peace()),
+            (Poll::Ready(()), Poll::Pending) => relay.wait_for(Direction::ToClient, context),
+            (Poll::Pending, Poll::Ready(())) => relay.wait_for(Direction::ToBackend, context),
         }
     }
 }
 
-async fn while_it_moves<F>(
-    mut way: Pin<&mut F>,
-    meter: Meter<'_>,
-    patience: Duration,
-) -> Result<(), Failure>
-where
-    F: Future<Output = Result<(), Failure>>,
-{
-    loop {
-        let before = meter.total();
-        tokio::select! {
-            ended = &mut way => return ended,
-            () = sleep(patience) => {
-                if meter.total() == before {
-                    return Err(Failure::HalfClosedTooLong);
-                }
-            }
-        }
+impl Relay<'_> {
+    fn poll_up(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let mut lane = Lane {
+            from: &mut self.client,
+            to: &mut self.backend,
+            from_broke: Failure::ClientBroke,
+            to_broke: Failure::BackendBroke,
+            direction: Direction::ToBackend,
+            account: self.account,
+            pipes: &self.manner.pipes,
+        };
+        self.up.poll(&mut lane, context)
     }
-}
 
-/// Until `from` has ended and `to` has taken everything, its end too.
-async fn copy(from: Side<'_>, to: Side<'_>, meter: Meter<'_>) -> Result<(), Failure> {
-    loop {
-        from.stream.readable().await.map_err(|_| from.broke)?;
-        if drain(from, to, meter).await? == Source::Ended {
-            return SockRef::from(to.stream).shutdown(Shutdown::Write).map_err(|_| to.broke);
-        }
+    fn poll_down(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let mut lane = Lane {
+            from: &mut self.backend,
+            to: &mut self.client,
+            from_broke: Failure::BackendBroke,
+            to_broke: Failure::ClientBroke,
+            direction: Direction::ToClient,
+            account: self.account,
+            pipes: &self.manner.pipes,
+        };
+        self.down.poll(&mut lane, context)
     }
-}
 
-#[derive(PartialEq, Eq)]
-enum Source {
-    Open,
-    Ended,
-}
-
-/// The buffer lives for as long as there are bytes to move: an idle connection holds none.
-async fn drain(from: Side<'_>, to: Side<'_>, meter: Meter<'_>) -> Result<Source, Failure> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match from.stream.try_read(&mut buffer) {
-            Ok(0) => return Ok(Source::Ended),
-            Ok(length) => {
-                write(to.stream, &buffer[..length]).await.map_err(|_| to.broke)?;
-                meter.add(length as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Source::Open),
-            Err(_) => return Err(from.broke),
-        }
+    /// The other way has ended.
+    fn wait_for(
+        &mut self,
+        left: Direction,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        let moved = self.account.total(left);
+        let half_closed = self.manner.half_closed;
+        let patience = self.patience.get_or_insert_with(|| Patience::new(half_closed, moved));
+        ready!(patience.poll_end(moved, context));
+        Poll::Ready(Err(Failure::HalfClosedTooLong))
     }
-}
 
-async fn write(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        to.writable().await?;
-        match to.try_write(bytes) {
-            Ok(length) => bytes = &bytes[length..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
+    fn close_in_peace(&self) -> Result<(), Failure> {
+        socket::close_in_peace(&self.client).map_err(|_| Failure::ClientBroke)?;
+        socket::close_in_peace(&self.backend).map_err(|_| Failure::BackendBroke)
     }
-    Ok(())
 }
 
 #[cfg(test)]

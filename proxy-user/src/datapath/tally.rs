@@ -50,6 +50,10 @@ pub enum Failure {
     AcceptFailed,
     /// No file descriptors: accepting paused.
     AcceptPaused,
+    /// A buffer's worth of bytes was copied for want of a pipe to splice it through.
+    NoPipe,
+    /// The kernel splices none of these sockets: everything is copied.
+    SpliceRefused,
     /// What the client said first, or did not say.
     Preface(Refused),
 }
@@ -120,6 +124,8 @@ impl Failure {
             Self::AcceptFailed => "accept_failed",
             Self::AcceptPaused => "accept_paused",
             Self::Preface(refused) => refused.as_str(),
+            Self::NoPipe => "no_pipe",
+            Self::SpliceRefused => "splice_refused",
         }
     }
 }

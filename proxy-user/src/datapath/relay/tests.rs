@@ -1,18 +1,17 @@
-use std::{
-    net::Ipv4Addr,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{io, net::Ipv4Addr, sync::atomic::Ordering::Relaxed};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::*;
-use crate::config::Legs;
-use crate::datapath::tally::Traffic;
+use crate::{
+    config::Legs,
+    datapath::tally::{Tally, Traffic},
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(60);
@@ -43,7 +42,8 @@ async fn line_with(unsent: &[u8], half_closed: Duration) -> Line {
     let traffic = Arc::new(Traffic::default());
     let account = Account::of_test(traffic.clone());
     let pair = Pair { client: inside, backend: outside, unsent: unsent.to_vec() };
-    let relay = tokio::spawn(async move { relay(pair, &account, half_closed).await });
+    let manner = Manner { half_closed, pipes: Pipes::new(2, Arc::new(Tally::default())) };
+    let relay = tokio::spawn(async move { relay(pair, &account, &manner).await });
     Line { client, backend, relay, traffic }
 }
 

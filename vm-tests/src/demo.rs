@@ -83,13 +83,13 @@ async fn observe(lab: &mut Lab, args: &Args, stop: &mut Stop) -> anyhow::Result<
 }
 
 /// Ctrl-C and SIGTERM. While the live view is on, Ctrl-C is a key like any other.
-struct Stop {
+pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Stop {
-    fn listen() -> anyhow::Result<Self> {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let on = |kind| signal(kind).context("listening for signals");
         Ok(Self {
             interrupt: on(SignalKind::interrupt())?,
@@ -97,7 +97,7 @@ impl Stop {
         })
     }
 
-    async fn requested(&mut self) {
+    pub(crate) async fn requested(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -46,6 +46,7 @@ mod wire;
 mod worker;
 mod zone;
 
+pub mod bench;
 pub mod demo;
 
 pub use admin::Admin;

@@ -14,6 +14,7 @@ use rtnetlink::{
         address::{AddressAttribute, AddressFlags},
         link::{InfoData, InfoVeth, LinkAttribute, LinkXdp, XdpAttached},
         route::{RouteAttribute, RouteMetric, RouteScope},
+        rule::RuleAction,
         tc::{TcHandle, TcMessage},
     },
 };
@@ -147,6 +148,29 @@ impl Links {
             .build();
         let added = self.0.route().add(route).execute().await;
         added.with_context(|| format!("route to {network}/{prefix} via {gateway}"))
+    }
+
+    /// In a routing table of its own, everything is behind this gateway.
+    pub(crate) async fn table_via(
+        &self,
+        table: u32,
+        name: &str,
+        gateway: Ipv4Addr,
+    ) -> anyhow::Result<()> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .table_id(table)
+            .gateway(gateway)
+            .output_interface(index(name)?)
+            .build();
+        let added = self.0.route().add(route).execute().await;
+        added.with_context(|| format!("route via {gateway} in table {table}"))
+    }
+
+    /// What comes in over this link is routed by that table.
+    pub(crate) async fn look_up_from(&self, name: &str, table: u32) -> anyhow::Result<()> {
+        let rule = self.0.rule().add().v4().input_interface(name).table_id(table);
+        let added = rule.action(RuleAction::ToTable).execute().await;
+        added.with_context(|| format!("rule from {name} to table {table}"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
-use vm_tests::{Lab, Options, demo};
+use vm_tests::{Lab, Options, bench, demo};
 
 #[derive(Parser)]
 #[command(version, about = "A small VPC in which the real agent runs")]
@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     /// Starts a lab, rotates its ENIs under load, and shows it
     Demo(demo::Args),
+    /// Compares what may stand between clients and API servers
+    Bench(bench::Args),
     /// Starts a lab and leaves it to you until Ctrl-C
     Up(UpArgs),
     /// Removes what a crashed lab of this name has left
@@ -37,6 +39,7 @@ struct UpArgs {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Up(args) => up(args),
         Command::Clean { name } => clean(&name),
     };

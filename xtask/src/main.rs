@@ -1,5 +1,6 @@
 //! What people who work on enigate, or try it, run: `cargo xtask help`.
 
+mod bench;
 mod build;
 mod cargo;
 mod ebpf_toolchain;
@@ -22,6 +23,8 @@ enum Command {
     Build(build::Args),
     /// Run the agent in a small VPC on this machine; after `--`: on the host itself
     Run(run::Args),
+    /// Compare the agent with other ways to the API servers, under load
+    Bench(bench::Args),
     /// Run all tests, from lints to scenarios in network namespaces
     Test(test::Args),
 }
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Command::Setup(args) => setup::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Test(args) => test::run(&args),
     };
     done.unwrap_or_else(|error| {

@@ -1,0 +1,101 @@
+//! `enigate-lab bench`: one lab, one load, and whatever may stand between client and API servers.
+
+mod contender;
+mod daemon;
+mod figure;
+mod loader;
+mod machine;
+mod process;
+mod report;
+mod session;
+mod site;
+mod stats;
+mod table;
+mod workload;
+
+pub mod load;
+
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
+
+use anyhow::ensure;
+use nix::unistd::geteuid;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Builder;
+
+use crate::demo::Stop;
+use contender::Contender;
+use session::Plan;
+
+/// Names of the lab's parts; a second run waits for no first one.
+const LAB: &str = "bench";
+const ROUNDS: usize = 7;
+const QUICK_ROUNDS: usize = 3;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The agent's binary
+    #[arg(long, value_name = "FILE")]
+    agent: PathBuf,
+    /// The load generator's
+    #[arg(long, value_name = "FILE")]
+    load: PathBuf,
+    /// Three rounds in place of seven, and shorter loads
+    #[arg(long)]
+    quick: bool,
+    /// Write everything measured as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only this contender; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Contender>,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    ensure!(geteuid().is_root(), "network namespaces need root: run as root");
+    raise_open_files();
+    Builder::new_current_thread().enable_all().build()?.block_on(bench(args))
+}
+
+async fn bench(args: Args) -> anyhow::Result<ExitCode> {
+    let mut stop = Stop::listen()?;
+    let (contenders, missing) = args.contenders();
+    ensure!(!contenders.is_empty(), "nothing to compare: {}", missing.join("; "));
+    let rounds = if args.quick { QUICK_ROUNDS } else { ROUNDS };
+    let plan = Plan { contenders, rounds, quick: args.quick, agent: args.agent, load: args.load };
+    let mut report = tokio::select! {
+        report = session::run(&plan) => report?,
+        // What there was of the lab is down when its future is dropped.
+        () = stop.requested() => return Ok(ExitCode::FAILURE),
+    };
+    report.missing = missing;
+    print!("{}", table::text(&report));
+    if let Some(file) = &args.json {
+        report.write(file)?;
+    }
+    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Args {
+    /// Those that can take part, and why others cannot.
+    fn contenders(&self) -> (Vec<Contender>, Vec<String>) {
+        let only: BTreeSet<_> = self.only.iter().copied().collect();
+        let wanted = Contender::ALL.into_iter().filter(|c| only.is_empty() || only.contains(c));
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        for contender in wanted {
+            match contender.missing() {
+                None => there.push(contender),
+                Some(why) => missing.push(format!("{contender}: {why}")),
+            }
+        }
+        (there, missing)
+    }
+}
+
+/// For what we start: idle connections take a descriptor each, and more of a proxy.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let highest = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, highest) {
+        eprintln!("raising the limit of open files: {error}; idle connections may fail");
+    }
+}

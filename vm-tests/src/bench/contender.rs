@@ -1,0 +1,177 @@
+//! Who may stand between client and API servers, how each is set up, and how it is started.
+
+mod enigate;
+mod haproxy;
+mod nftables;
+mod nginx;
+
+use std::{fmt, net::SocketAddr, path::Path};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+use super::{daemon::Daemon, site::Site};
+use crate::{agent::Agent, plan, tool::on_path, wire::sysctl};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Contender {
+    /// Nobody: the proxy host forwards, clients know the API servers' addresses
+    Plain,
+    /// DNAT and masquerade
+    Nftables,
+    Haproxy,
+    Nginx,
+    /// enigate, --datapath relay
+    Relay,
+    /// enigate, --datapath packet --hook tcx
+    Tcx,
+    /// enigate, --datapath packet --hook clsact
+    Clsact,
+}
+
+/// A contender at work. Dropping it ends it.
+pub(crate) enum Running {
+    /// In the kernel alone.
+    Kernel,
+    Daemon(Daemon),
+    Agent(Box<Agent>),
+}
+
+/// A program of Debian's, and the package that brings it.
+struct Needs {
+    program: &'static str,
+    also: Option<&'static str>,
+    packages: &'static str,
+}
+
+/// Terminating proxies need a port for each connection to an API server.
+const MORE_PORTS: [(&str, &str); 1] = [("net/ipv4/ip_local_port_range", "1024 65535")];
+/// One interface, in and out: without the last two the host would tell the router of a shorter way.
+const FORWARD: [(&str, &str); 3] = [
+    ("net/ipv4/ip_forward", "1"),
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/eth0/send_redirects", "0"),
+];
+
+impl Contender {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Plain,
+        Self::Nftables,
+        Self::Haproxy,
+        Self::Nginx,
+        Self::Relay,
+        Self::Tcx,
+        Self::Clsact,
+    ];
+
+    /// Why it cannot take part, and what to do about it.
+    pub(crate) fn missing(self) -> Option<String> {
+        let needs = match self {
+            Self::Nftables => nftables::NEEDS,
+            Self::Haproxy => haproxy::NEEDS,
+            Self::Nginx => nginx::NEEDS,
+            Self::Plain | Self::Relay | Self::Tcx | Self::Clsact => return None,
+        };
+        let there = on_path(needs.program).is_some()
+            && needs.also.is_none_or(|file| Path::new(file).is_file());
+        (!there).then(|| format!("not installed: apt-get install {}", needs.packages))
+    }
+
+    /// Where clients connect to.
+    pub(crate) fn targets(self, backends: &[SocketAddr]) -> Vec<SocketAddr> {
+        match self {
+            Self::Plain => backends.to_vec(),
+            _ => vec![plan::Plan::vpc(false).proxy],
+        }
+    }
+
+    /// All that is not the same for every contender, for the report.
+    pub(crate) fn settings(self, backends: &[SocketAddr]) -> String {
+        let mut text = match self {
+            Self::Plain => String::new(),
+            Self::Nftables => nftables::ruleset(backends),
+            Self::Haproxy => haproxy::configuration(backends),
+            Self::Nginx => nginx::configuration(backends, Path::new("/run")),
+            Self::Relay | Self::Tcx | Self::Clsact => enigate::flags(self).join(" ") + "\n",
+        };
+        for (key, value) in self.sysctls() {
+            text += &format!("sysctl {} = {value}\n", key.replace('/', "."));
+        }
+        text
+    }
+
+    /// Of the proxy host.
+    fn sysctls(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Plain | Self::Nftables => &FORWARD,
+            Self::Haproxy | Self::Nginx | Self::Relay => &MORE_PORTS,
+            // Its ports lie outside the host's own range.
+            Self::Tcx | Self::Clsact => &[],
+        }
+    }
+
+    /// Started; whether it carries connections is for the caller to see.
+    pub(crate) async fn start(self, site: &Site, agent: &Path) -> anyhow::Result<Running> {
+        let sysctls = self.sysctls();
+        let set = async { sysctls.iter().try_for_each(|(key, value)| sysctl(key, value)) };
+        site.proxy().run(set).await?;
+        let started = match self {
+            Self::Plain => Ok(Running::Kernel),
+            Self::Nftables => nftables::start(site).await.map(|()| Running::Kernel),
+            Self::Haproxy => haproxy::start(site).await.map(Running::Daemon),
+            Self::Nginx => nginx::start(site).await.map(Running::Daemon),
+            Self::Relay | Self::Tcx | Self::Clsact => {
+                enigate::start(self, site, agent).await.map(|agent| Running::Agent(agent.into()))
+            }
+        };
+        started.with_context(|| format!("starting {self}"))
+    }
+}
+
+impl Running {
+    /// The process group that does the work, where there is one.
+    pub(crate) fn group(&self) -> Option<u32> {
+        match self {
+            Self::Kernel => None,
+            Self::Daemon(daemon) => Some(daemon.group()),
+            Self::Agent(agent) => agent.id(),
+        }
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Nftables => "nftables",
+            Self::Haproxy => "haproxy",
+            Self::Nginx => "nginx",
+            Self::Relay => "relay",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contender_is_asked_for_by_the_name_in_the_report() {
+        for contender in Contender::ALL {
+            let named = Contender::from_str(&contender.to_string(), false);
+            assert_eq!(named.expect("its name"), contender);
+        }
+    }
+
+    #[test]
+    fn the_settings_name_every_backend_of_who_chooses_one() {
+        let backends: Vec<SocketAddr> =
+            ["10.0.21.10:443", "10.0.22.10:443"].map(|a| a.parse().expect("an address")).into();
+        for contender in [Contender::Nftables, Contender::Haproxy, Contender::Nginx] {
+            let text = contender.settings(&backends);
+            assert!(text.contains("10.0.21.10") && text.contains("10.0.22.10"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A message and its echo, again and again on connections that stay.
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{
+    Ask, Outcome, Window,
+    outcome::{Failures, Times},
+    stream::{Failure, in_time, open},
+    threads::spread,
+};
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Bytes of a message
+    #[arg(long, value_name = "BYTES", default_value_t = 64)]
+    size: u32,
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    connections: usize,
+    #[command(flatten)]
+    window: Window,
+}
+
+#[derive(Default)]
+struct Part {
+    times: Times,
+    failures: Failures,
+}
+
+/// Within which round trips count.
+#[derive(Clone, Copy)]
+struct Span {
+    from: Instant,
+    until: Instant,
+}
+
+pub(crate) fn run(to: &[SocketAddr], args: Args) -> anyhow::Result<Outcome> {
+    let from = Instant::now() + args.window.warm_up.get();
+    let span = Span { from, until: from + args.window.length.get() };
+    let parts = spread(args.connections, |numbers| {
+        let targets: Vec<_> = numbers.iter().map(|number| to[number % to.len()]).collect();
+        async move { on_one_thread(&targets, args.size, span).await }
+    })?;
+    let mut all = Part::default();
+    for part in &parts {
+        all.times.absorb(&part.times);
+        all.failures.absorb(&part.failures);
+    }
+    Ok(Outcome::of_times(args.window.length.get(), &all.times, all.failures))
+}
+
+async fn on_one_thread(targets: &[SocketAddr], size: u32, span: Span) -> Part {
+    let times = RefCell::new(Times::default());
+    let record = |took| times.borrow_mut().record(took);
+    let connections = targets.iter().map(|target| connection(*target, size, span, &record));
+    let mut failures = Failures::default();
+    for failure in join_all(connections).await.into_iter().filter_map(Result::err) {
+        failure.count(&mut failures);
+    }
+    Part { times: times.into_inner(), failures }
+}
+
+async fn connection(
+    to: SocketAddr,
+    size: u32,
+    span: Span,
+    record: &impl Fn(Duration),
+) -> Result<(), Failure> {
+    let mut message = vec![0; size.try_into().unwrap_or_default()];
+    let mut stream = open(to, Ask::Echo { size }, &[]).await?;
+    // One deadline for all: a timer for each round trip would cost more than some of them.
+    let left = span.until.saturating_duration_since(Instant::now());
+    let all = async {
+        loop {
+            let began = Instant::now();
+            if began >= span.until {
+                return Ok(());
+            }
+            round_trip(&mut stream, &mut message).await?;
+            if began >= span.from {
+                record(began.elapsed());
+            }
+        }
+    };
+    tokio::time::timeout(left + super::stream::PATIENCE, all)
+        .await
+        .unwrap_or_else(|late| Err(Failure::new("echo", late.into())))
+}
+
+async fn round_trip(stream: &mut TcpStream, message: &mut [u8]) -> Result<(), Failure> {
+    let both = async {
+        stream.write_all(message).await?;
+        stream.read_exact(message).await
+    };
+    both.await.map(drop).map_err(|error| Failure::new("echo", error))
+}
+
+/// One message and its echo on a connection of its own.
+pub(crate) async fn once(to: SocketAddr, message: &mut [u8]) -> Result<TcpStream, Failure> {
+    let size = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    let mut stream = open(to, Ask::Echo { size }, message).await?;
+    in_time("echo", stream.read_exact(message)).await?;
+    Ok(stream)
+}

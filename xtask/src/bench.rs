@@ -1,0 +1,53 @@
+//! `cargo xtask bench`: enigate beside others, in the lab.
+
+use std::{
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, ensure};
+use nix::unistd::geteuid;
+
+use crate::{
+    build,
+    cargo::{self, Ebpf, Profile},
+    setup,
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Three rounds in place of seven, and shorter loads
+    #[arg(long)]
+    quick: bool,
+    /// Write everything measured as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only this contender: plain, nftables, haproxy, nginx, relay, tcx or clsact; may be given
+    /// more than once
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    ensure!(geteuid().is_root(), "network namespaces need root: run as root");
+    setup::ensure()?;
+    build::build(Profile::Release, Ebpf::Required)?;
+    let mut command = bench(args)?;
+    // It takes our place, so that Ctrl-C and the exit code are its own.
+    Err(command.exec()).with_context(|| format!("starting {}", cargo::line(&command)))
+}
+
+fn bench(args: &Args) -> anyhow::Result<Command> {
+    let mut command = Command::new(cargo::binary(Profile::Release, "enigate-lab")?);
+    command.arg("bench").arg("--agent").arg(cargo::binary(Profile::Release, "enigate")?);
+    command.arg("--load").arg(cargo::binary(Profile::Release, "enigate-load")?);
+    command.args(args.quick.then_some("--quick"));
+    if let Some(file) = &args.json {
+        command.arg("--json").arg(file);
+    }
+    for name in &args.only {
+        command.args(["--only", name]);
+    }
+    Ok(command)
+}

@@ -17,7 +17,11 @@ fn is(text: &str) -> Result<Heard, Refused> {
 
 #[test]
 fn the_name_is_in_lower_case() {
-    assert_eq!(heard(&client_hello("API.Example.com")), is("api.example.com"));
+    let hello = client_hello("api.example.com");
+    let at = hello.windows(3).position(|bytes| bytes == b"api").unwrap();
+    let shouted = [&hello[..at], b"API", &hello[at + 3..]].concat();
+    let Ok(Heard::Whole(Some(name))) = heard(&shouted) else { panic!("no name was heard") };
+    assert_eq!(name.as_str(), "api.example.com");
 }
 
 #[test]
@@ -64,6 +68,16 @@ fn a_hello_beyond_the_bound_is_refused() {
     let record = bytes.clone();
     (0..4).for_each(|_| bytes.extend([&[22, 3, 1, 0x40, 0], &record[5..]].concat()));
     assert_eq!(heard(&bytes), Err(Refused::HelloTooLong));
+}
+
+#[test]
+fn a_hello_within_the_bound_is_refused_if_its_records_are_not() {
+    let message = [&[1, 0, 0xff, 0], &[0; 0xff00][..]].concat();
+    let records: Vec<u8> = message
+        .chunks(0x4000)
+        .flat_map(|part| [&[22, 3, 1], &(part.len() as u16).to_be_bytes()[..], part].concat())
+        .collect();
+    assert_eq!(heard(&in_records_of(100, &records)), Err(Refused::HelloTooLong));
 }
 
 #[test]

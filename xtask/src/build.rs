@@ -15,7 +15,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    setup::ensure()?;
+    setup::ensure(setup::Purpose::Work)?;
     build(if args.release { Profile::Release } else { Profile::Dev }, Ebpf::Required)?;
     Ok(ExitCode::SUCCESS)
 }

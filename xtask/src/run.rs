@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Without root there is no packet path, so that a missing toolchain does not matter.
 fn prepare() -> anyhow::Result<Ebpf> {
     if geteuid().is_root() {
-        setup::ensure()?;
+        setup::ensure(setup::Purpose::Work)?;
         return Ok(Ebpf::Required);
     }
     eprintln!(

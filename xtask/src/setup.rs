@@ -2,6 +2,7 @@
 
 mod apt;
 mod ebpf;
+mod fuzz;
 mod host;
 
 use std::process::ExitCode;
@@ -17,19 +18,42 @@ pub struct Args {
     check: bool,
 }
 
+/// What something is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Building the agent and running it; the tests take it too.
+    Work,
+    Tests,
+}
+
 /// In the order in which they are installed: later ones need earlier ones.
-const ITEMS: [Item; 5] = [
-    Item { name: "C and C++ compiler", check: host::compiler, install: host::install_compiler },
-    Item { name: "eBPF compiler", check: ebpf::compiler, install: ebpf::install },
-    Item { name: "bpf-linker", check: ebpf::linker, install: ebpf::install },
-    Item { name: "BPF file system", check: host::bpffs, install: host::mount_bpffs },
-    Item { name: "rustfmt and clippy", check: host::lints, install: host::install_lints },
+const ITEMS: [Item; 6] = [
+    Item::new("C and C++ compiler", Purpose::Work, host::compiler, host::install_compiler),
+    Item::new("eBPF compiler", Purpose::Work, ebpf::compiler, ebpf::install),
+    Item::new("bpf-linker", Purpose::Work, ebpf::linker, ebpf::install),
+    Item::new("BPF file system", Purpose::Work, host::bpffs, host::mount_bpffs),
+    Item::new("rustfmt and clippy", Purpose::Tests, host::lints, host::install_lints),
+    Item::new("cargo-fuzz", Purpose::Tests, fuzz::tool, fuzz::install),
 ];
 
 struct Item {
     name: &'static str,
-    check: fn() -> State,
-    install: fn() -> anyhow::Result<()>,
+    purpose: Purpose,
+    check: Check,
+    install: Install,
+}
+
+type Check = fn() -> State;
+type Install = fn() -> anyhow::Result<()>;
+
+impl Item {
+    const fn new(name: &'static str, purpose: Purpose, check: Check, install: Install) -> Self {
+        Self { name, purpose, check, install }
+    }
+
+    fn is_for(&self, purpose: Purpose) -> bool {
+        self.purpose == Purpose::Work || self.purpose == purpose
+    }
 }
 
 /// What a check found.
@@ -48,14 +72,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.check {
         return Ok(if report() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    ensure()?;
+    ensure(Purpose::Tests)?;
     report();
     Ok(ExitCode::SUCCESS)
 }
 
 /// Installs what is missing; silent when nothing is.
-pub fn ensure() -> anyhow::Result<()> {
-    for item in &ITEMS {
+pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
+    for item in ITEMS.iter().filter(|item| item.is_for(purpose)) {
         if let State::Missing { remedy } = (item.check)() {
             eprintln!("{} is missing: {remedy}", item.name);
             (item.install)().with_context(|| format!("setting up: {}", item.name))?;

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every ring, from the cheapest to the dearest. One that fails hides no other.
 
+mod fuzz;
 mod part;
 mod report;
 
@@ -54,7 +55,7 @@ impl Machine {
     fn prepare(args: &Args, parts: &[Part]) -> Self {
         let root = geteuid().is_root() && !args.unprivileged;
         let wanted = root && parts.iter().any(|part| part.needs_root());
-        let failed = if wanted { setup::ensure().err() } else { None };
+        let failed = if wanted { setup::ensure(setup::Purpose::Tests).err() } else { None };
         let no_ebpf = failed
             .map(|error| format!("setup failed: {error:#}"))
             .or_else(|| ebpf_toolchain::find().err().map(|missing| missing.to_string()));

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use super::report::Outcome;
+use super::{fuzz, report::Outcome};
 use crate::cargo::{self, Ebpf, Profile};
 
 /// Labs are busy: more of them at a time than this measure the machine, not the agent.
@@ -21,6 +21,8 @@ pub enum Ring {
     Lints,
     /// Unit and property tests on the host
     Units,
+    /// The parsers of what strangers send, under a fuzzer, a minute each
+    Fuzz,
     /// The eBPF programs, run by the kernel on single packets
     Programs,
     /// The agent in a small VPC of network namespaces
@@ -33,18 +35,27 @@ pub enum Part {
     Clippy,
     Licences,
     Units,
+    Fuzz,
     Programs,
     Scenarios,
 }
 
 impl Part {
-    pub const ALL: [Self; 6] =
-        [Self::Format, Self::Clippy, Self::Licences, Self::Units, Self::Programs, Self::Scenarios];
+    pub const ALL: [Self; 7] = [
+        Self::Format,
+        Self::Clippy,
+        Self::Licences,
+        Self::Units,
+        Self::Fuzz,
+        Self::Programs,
+        Self::Scenarios,
+    ];
 
     pub fn ring(self) -> Ring {
         match self {
             Self::Format | Self::Clippy | Self::Licences => Ring::Lints,
             Self::Units => Ring::Units,
+            Self::Fuzz => Ring::Fuzz,
             Self::Programs => Ring::Programs,
             Self::Scenarios => Ring::Scenarios,
         }
@@ -55,17 +66,29 @@ impl Part {
     }
 
     pub fn run(self, ebpf: Ebpf, harness: &[OsString]) -> Outcome {
-        if self == Self::Licences && !has_cargo_deny() {
-            return Outcome::Unavailable("cargo-deny is not installed".into());
+        if let Some(tool) = self.optional_tool().filter(|tool| !has_subcommand(tool)) {
+            return Outcome::Unavailable(format!("cargo-{tool} is not installed"));
         }
         let started = Instant::now();
-        let done = self.commands(ebpf, harness).and_then(|commands| {
-            commands.into_iter().try_for_each(|mut command| cargo::succeed(&mut command))
-        });
-        match done {
+        match self.succeed(ebpf, harness) {
             Ok(()) => Outcome::Passed(started.elapsed()),
             Err(error) => Outcome::Failed(started.elapsed(), format!("{error:#}")),
         }
+    }
+
+    /// Without which the part is left out. With root, setup has installed cargo-fuzz.
+    fn optional_tool(self) -> Option<&'static str> {
+        match self {
+            Self::Licences => Some("deny"),
+            Self::Fuzz => Some("fuzz"),
+            _ => None,
+        }
+    }
+
+    fn succeed(self, ebpf: Ebpf, harness: &[OsString]) -> anyhow::Result<()> {
+        let commands = self.commands(ebpf, harness)?;
+        commands.into_iter().try_for_each(|mut command| cargo::succeed(&mut command))?;
+        if self == Self::Fuzz { fuzz::run() } else { Ok(()) }
     }
 
     /// The whole workspace each time: with parts of it, cargo would build dependencies again
@@ -82,12 +105,16 @@ impl Part {
             command
         };
         Ok(match self {
-            Self::Format => vec![cargo(&["fmt", "--all", "--check"])],
+            Self::Format => {
+                let fuzzers = ["fmt", "--check", "--manifest-path", "proxy-user/fuzz/Cargo.toml"];
+                vec![cargo(&["fmt", "--all", "--check"]), cargo(&fuzzers)]
+            }
             Self::Clippy => {
                 vec![cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])]
             }
             Self::Licences => vec![cargo(&["deny", "--workspace", "check"])],
             Self::Units => vec![tests(vec!["--lib".into(), "--bins".into()])],
+            Self::Fuzz => vec![fuzz::build()],
             Self::Programs => vec![tests(targets_of("proxy-user")?)],
             Self::Scenarios => {
                 let mut scenarios = tests(targets_of("vm-tests")?);
@@ -117,9 +144,9 @@ fn targets_of(package: &str) -> anyhow::Result<Vec<String>> {
     Ok(targets)
 }
 
-fn has_cargo_deny() -> bool {
+fn has_subcommand(name: &str) -> bool {
     let mut asked = cargo::cargo(Ebpf::IfFound);
-    asked.args(["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    asked.args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
     asked.status().is_ok_and(|status| status.success())
 }
 
@@ -130,6 +157,7 @@ impl fmt::Display for Part {
             Self::Clippy => "clippy",
             Self::Licences => "licences and advisories",
             Self::Units => "units and properties",
+            Self::Fuzz => "fuzzers",
             Self::Programs => "eBPF programs",
             Self::Scenarios => "scenarios",
         })

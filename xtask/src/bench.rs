@@ -31,7 +31,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ensure!(geteuid().is_root(), "network namespaces need root: run as root");
-    setup::ensure()?;
+    setup::ensure(setup::Purpose::Work)?;
     build::build(Profile::Release, Ebpf::Required)?;
     let mut command = bench(args)?;
     // It takes our place, so that Ctrl-C and the exit code are its own.

@@ -166,7 +166,7 @@ fn bind(config: &Config) -> Result<BTreeMap<SocketAddr, Bound>, Refusal> {
     let mut bound = BTreeMap::new();
     for route in &config.routes {
         if let Entry::Vacant(place) = bound.entry(route.listen) {
-            place.insert(Bound::new(route.listen)?);
+            place.insert(Bound::new(route.listen, config.listener.legs)?);
         }
     }
     Ok(bound)

@@ -56,7 +56,6 @@ fn carrier(
         routes,
         sources: listener.sources.clone(),
         limits,
-        legs: listener.legs,
         manner: Manner { half_closed: listener.half_closed, pipes: pipes.clone() },
         flow_log: config.log.flows,
         tally,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     admin::Admin,
     client,
-    config::{Config, DatapathChoice, Endpoint, Probing, Route, SourcePorts, Trust},
+    config::{Config, DatapathChoice, Endpoint, Legs, Probing, Route, SourcePorts, Trust},
     datapath::{
         interface,
         kernel::{self, BPFFS, is_on_bpffs},
@@ -41,8 +41,10 @@ pub struct Finding {
 pub async fn examine(config: &Config) -> Vec<Finding> {
     let running = client::status(config.admin).await.ok();
     let addresses: BTreeSet<_> = config.routes.iter().map(|route| route.listen).collect();
-    let mut findings: Vec<_> =
-        addresses.into_iter().map(|address| listen(address, running.as_ref())).collect();
+    let mut findings: Vec<_> = addresses
+        .into_iter()
+        .map(|address| listen(address, config.listener.legs, running.as_ref()))
+        .collect();
     findings.push(admin(config, running.as_ref()).await);
     findings.extend(files(config));
     findings.push(health(&config.health.probing));
@@ -80,8 +82,8 @@ fn files(config: &Config) -> Option<Finding> {
     }
 }
 
-fn listen(address: SocketAddr, running: Option<&Status>) -> Finding {
-    match Bound::new(address) {
+fn listen(address: SocketAddr, legs: Legs, running: Option<&Status>) -> Finding {
+    match Bound::new(address, legs) {
         Ok(_free) => finding("listen", Level::Ok, format!("{address} is free")),
         Err(refusal) => {
             let is_served = |status: &Status| status.routes.iter().any(|it| it.listen == address);

@@ -16,10 +16,9 @@ use super::{
     preface::{self, Consumer, Preface, Wants},
     relay::{Manner, Pair, relay},
     routes::{Route, Routes},
-    socket,
     tally::{Failure, Open, Tally},
 };
-use crate::config::{Legs, SourceRange};
+use crate::config::SourceRange;
 
 /// The data path's name in the flow log.
 const PATH: &str = "relay";
@@ -31,7 +30,6 @@ pub struct Carrier {
     /// Whose connections are taken; everybody's where empty.
     pub sources: Vec<SourceRange>,
     pub limits: Arc<Limits>,
-    pub legs: Legs,
     pub manner: Manner,
     pub flow_log: Events,
     pub tally: Arc<Tally>,
@@ -54,6 +52,7 @@ impl Carrier {
         self.limits.seat()
     }
 
+    /// `client` was accepted from a socket of [`super::socket::listen`], and so is prepared.
     /// However it ends, the client learns of it: by its FIN, or by a reset.
     pub async fn carry(&self, client: TcpStream, peer: SocketAddr, _seat: Seat) {
         let _open = Open::count(&self.tally.open);
@@ -82,7 +81,6 @@ impl Carrier {
     }
 
     async fn open(&self, client: TcpStream, peer: SocketAddr) -> Result<Opened, Failure> {
-        socket::prepare(&client, self.legs).map_err(|_| Failure::ClientBroke)?;
         let preface = preface::read(&client, self.wants).await?;
         let place = self.limits.place(source(peer, preface.consumer.as_ref()))?;
         let route = match self.routes.pick(preface.server_name.as_ref()) {

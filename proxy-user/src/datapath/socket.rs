@@ -1,35 +1,104 @@
 //! What both legs of a relayed connection have in common, and how the listener is bound.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::AsFd,
+    time::Duration,
+};
 
+use nix::{
+    errno::Errno,
+    sys::socket::{
+        SetSockOpt, setsockopt,
+        sockopt::{RcvBuf, RcvBufForce, SndBuf, SndBufForce},
+    },
+};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::config::Legs;
 
 const BACKLOG: i32 = 4096;
+
+/// Bytes of a socket's queues, of which the kernel grants twice as much for what it needs besides
+/// the payload (socket(7)). Received, in a pipe and to be sent: a way whose reader has stalled holds
+/// 2 MiB + 512 KiB + 1.5 MiB, where autotuning alone would let it hold three times as much.
+const RECEIVE: usize = 1024 * 1024;
+const SEND: usize = 768 * 1024;
+
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
+/// So many sockets share the address, and the kernel spreads connections over them. What they
+/// accept is prepared: Linux clones the listening socket with its options.
+///
+/// The first is bound without `SO_REUSEPORT`, which is an error where anything else listens, and
+/// sets it only then: nobody shares the address by mistake.
+pub fn listen(address: SocketAddr, legs: Legs, count: usize) -> io::Result<Vec<TcpListener>> {
+    let first = socket(address)?;
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    let bound = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        let next = socket(address)?;
+        next.set_reuse_port(true)?;
+        next.bind(&bound)?;
+        sockets.push(next);
+    }
+    sockets.into_iter().map(|socket| listening(socket, legs)).collect()
+}
+
+fn listening(socket: Socket, legs: Legs) -> io::Result<TcpListener> {
+    prepare(&socket, legs)?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// From here on the stream is closed by a reset, however it comes to be dropped, until
 /// [`close_in_peace`] says that every byte has been passed on.
-pub fn prepare(stream: &TcpStream, legs: Legs) -> io::Result<()> {
+pub fn prepare(stream: &impl AsFd, legs: Legs) -> io::Result<()> {
     let keepalive = TcpKeepalive::new().with_time(legs.keepalive).with_interval(KEEPALIVE_INTERVAL);
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(legs.user_timeout))?;
+    bound_queues(stream)?;
     socket.set_linger(Some(Duration::ZERO))
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn bound_queues(stream: &impl AsFd) -> io::Result<()> {
+    set_or_less(stream, RcvBufForce, RcvBuf, RECEIVE)?;
+    set_or_less(stream, SndBufForce, SndBuf, SEND)
+}
+
+/// Without CAP_NET_ADMIN the kernel grants no more than `net.core.rmem_max` and `wmem_max`.
+fn set_or_less<Force, Plain>(
+    stream: &impl AsFd,
+    force: Force,
+    plain: Plain,
+    bytes: usize,
+) -> io::Result<()>
+where
+    Force: SetSockOpt<Val = usize>,
+    Plain: SetSockOpt<Val = usize>,
+{
+    match setsockopt(stream, force, &bytes) {
+        Err(Errno::EPERM) => Ok(setsockopt(stream, plain, &bytes)?),
+        set => Ok(set?),
+    }
 }
 
 pub fn close_in_peace(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_linger(None)
 }
+
+#[cfg(test)]
+mod tests;

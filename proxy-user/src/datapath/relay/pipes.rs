@@ -19,7 +19,7 @@ use nix::{
 use super::super::tally::{Failure, Tally, lock};
 
 /// Bytes in flight in one direction, besides what the sockets hold.
-const CAPACITY: usize = 256 * 1024;
+const CAPACITY: usize = 512 * 1024;
 
 /// Empty pipes that are kept: making one takes longer than a splice.
 const KEPT: usize = 64;
@@ -138,5 +138,58 @@ impl Drop for Pipe {
         stock.lent -= 1;
         let is_clean = take(&mut self.held) == 0 && stock.spare.len() < KEPT;
         stock.spare.extend(self.ends.take().filter(|_| is_clean));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, os::unix::net::UnixStream};
+
+    use super::*;
+
+    fn pipes(most: usize) -> (Arc<Pipes>, Arc<Tally>) {
+        let tally = Arc::new(Tally::default());
+        (Pipes::new(most, tally.clone()), tally)
+    }
+
+    #[test]
+    fn a_pipe_that_comes_back_empty_is_lent_again() {
+        let (pipes, _tally) = pipes(1);
+        let pipe = pipes.take().unwrap();
+        drop(pipe);
+        assert_eq!(pipes.stock().spare.len(), 1);
+        let _pipe = pipes.take().unwrap();
+        assert_eq!(pipes.stock().spare.len(), 0);
+    }
+
+    #[test]
+    fn a_pipe_that_still_holds_bytes_is_closed() {
+        let (pipes, _tally) = pipes(1);
+        let (near, mut far) = UnixStream::pair().unwrap();
+        far.write_all(b"of a connection that breaks").unwrap();
+        let mut pipe = pipes.take().unwrap();
+        assert_eq!(pipe.fill(&near).unwrap(), 27);
+        drop(pipe);
+        assert_eq!(pipes.stock().spare.len(), 0);
+        pipes.take().expect("one is lent at a time, and none is");
+    }
+
+    #[test]
+    fn no_more_are_lent_than_there_may_be_and_the_want_is_counted() {
+        let (pipes, tally) = pipes(1);
+        let _pipe = pipes.take().unwrap();
+        assert!(pipes.take().is_none());
+        assert_eq!(tally.status().failures.get("no_pipe"), Some(&1));
+    }
+
+    #[test]
+    fn once_splicing_is_refused_no_pipe_is_lent_and_it_is_counted_once() {
+        let (pipes, tally) = pipes(1);
+        let error = io::Error::from(Errno::EINVAL);
+        pipes.refuse(&error);
+        pipes.refuse(&error);
+        assert!(pipes.take().is_none());
+        assert_eq!(tally.status().failures.get("splice_refused"), Some(&1));
+        assert_eq!(tally.status().failures.get("no_pipe"), None);
     }
 }

@@ -1,5 +1,6 @@
 use std::{io, net::Ipv4Addr, sync::atomic::Ordering::Relaxed};
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -12,6 +13,8 @@ use crate::{
     config::Legs,
     datapath::tally::{Tally, Traffic},
 };
+
+mod model;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(60);
@@ -36,13 +39,18 @@ async fn line(half_closed: Duration) -> Line {
 }
 
 async fn line_with(unsent: &[u8], half_closed: Duration) -> Line {
+    line_through(2, unsent, half_closed).await
+}
+
+/// Without pipes everything is copied.
+async fn line_through(pipes: usize, unsent: &[u8], half_closed: Duration) -> Line {
     let ((client, inside), (outside, backend)) = (pair().await, pair().await);
     socket::prepare(&inside, Legs::default()).unwrap();
     socket::prepare(&outside, Legs::default()).unwrap();
     let traffic = Arc::new(Traffic::default());
     let account = Account::of_test(traffic.clone());
     let pair = Pair { client: inside, backend: outside, unsent: unsent.to_vec() };
-    let manner = Manner { half_closed, pipes: Pipes::new(2, Arc::new(Tally::default())) };
+    let manner = Manner { half_closed, pipes: Pipes::new(pipes, Arc::new(Tally::default())) };
     let relay = tokio::spawn(async move { relay(pair, &account, &manner).await });
     Line { client, backend, relay, traffic }
 }
@@ -152,4 +160,30 @@ async fn a_half_closed_connection_that_moves_nothing_is_reset() {
     assert_eq!(soon(relay).await.unwrap(), Err(Failure::HalfClosedTooLong));
     let error = read_all(&mut client).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+/// Writes for as long as anything is taken; how many bytes that were.
+async fn write_until_it_stalls(stream: &TcpStream) -> usize {
+    let (chunk, mut taken) = (vec![7; 64 * 1024], 0);
+    // The kernel does not say that nothing more will be taken: nothing was for a second.
+    while timeout(Duration::from_secs(1), stream.writable()).await.is_ok() {
+        while let Ok(length) = stream.try_write(&chunk) {
+            taken += length;
+        }
+    }
+    taken
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_holds_at_most_4_mib() {
+    for pipes in [0, 2] {
+        let Line { client, backend, .. } = line_through(pipes, b"", LONG).await;
+        SockRef::from(&client).set_send_buffer_size(16 * 1024).unwrap();
+        SockRef::from(&backend).set_recv_buffer_size(16 * 1024).unwrap();
+        let taken = soon(write_until_it_stalls(&client)).await;
+        let at_the_ends = SockRef::from(&client).send_buffer_size().unwrap()
+            + SockRef::from(&backend).recv_buffer_size().unwrap();
+        assert!(taken > 1024 * 1024, "not even {taken} bytes are in flight");
+        assert!(taken <= 4 * 1024 * 1024 + at_the_ends, "{taken} bytes are held");
+    }
 }

@@ -1,0 +1,54 @@
+use std::net::{Ipv4Addr, TcpStream as Client};
+
+use super::*;
+
+const LEGS: Legs =
+    Legs { keepalive: Duration::from_secs(77), user_timeout: Duration::from_secs(88) };
+
+fn anywhere() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// Waits for a connection, which listening sockets of workers do not.
+fn accept(listener: &TcpListener) -> Socket {
+    listener.set_nonblocking(false).unwrap();
+    listener.accept().unwrap().0.into()
+}
+
+#[test]
+fn what_is_accepted_has_every_option_of_the_listening_socket() {
+    let listener = listen(anywhere(), LEGS, 1).unwrap().remove(0);
+    let _client = Client::connect(listener.local_addr().unwrap()).unwrap();
+    let accepted = accept(&listener);
+    assert!(accepted.tcp_nodelay().unwrap());
+    assert!(accepted.keepalive().unwrap());
+    assert_eq!(accepted.tcp_keepalive_time().unwrap(), LEGS.keepalive);
+    assert_eq!(accepted.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+    assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(LEGS.user_timeout));
+    assert_eq!(accepted.linger().unwrap(), Some(Duration::ZERO));
+    let listening = SockRef::from(&listener);
+    assert_eq!(accepted.recv_buffer_size().unwrap(), listening.recv_buffer_size().unwrap());
+    assert_eq!(accepted.send_buffer_size().unwrap(), listening.send_buffer_size().unwrap());
+    assert!(accepted.recv_buffer_size().unwrap() <= 2 * RECEIVE);
+    assert!(accepted.send_buffer_size().unwrap() <= 2 * SEND);
+}
+
+#[test]
+fn connections_are_spread_over_all_sockets_of_an_address() {
+    let sockets = listen(anywhere(), LEGS, 2).unwrap();
+    let address = sockets[0].local_addr().unwrap();
+    let _clients: Vec<_> = (0..64).map(|_| Client::connect(address).unwrap()).collect();
+    assert_eq!(sockets.len(), 2);
+    for socket in &sockets {
+        assert_eq!(socket.local_addr().unwrap(), address);
+        socket.accept().expect("one of 64 connections");
+    }
+}
+
+#[test]
+fn an_address_that_is_shared_among_workers_is_not_shared_with_anyone_else() {
+    let sockets = listen(anywhere(), LEGS, 2).unwrap();
+    let address = sockets[0].local_addr().unwrap();
+    let refused = listen(address, LEGS, 2).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+}

@@ -1,7 +1,12 @@
 //! The admin endpoint: health for the load balancer, metrics, and status for programs and people.
 //! It looks at no Host header, since health checks send the load balancer's address.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -12,10 +17,18 @@ use axum::{
     },
     response::{Html, IntoResponse, Response},
     routing::{get, post},
+    serve::Listener,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
-use crate::{config::Refusal, lifecycle::DrainRequest, report::Report};
+use crate::{
+    config::Refusal,
+    lifecycle::{DrainRequest, Phase},
+    report::Report,
+};
 
 const PAGE: &str = include_str!("admin/page.html");
 const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,9 +36,20 @@ const JSON: &str = "application/json";
 
 pub struct Admin(TcpListener);
 
+/// Accepts while this agent is the one to ask.
+struct Door {
+    socket: TcpListener,
+    phase: watch::Receiver<Phase>,
+}
+
 impl Admin {
-    pub async fn bind(address: SocketAddr) -> Result<Self, Refusal> {
-        TcpListener::bind(address).await.map(Self).map_err(|error| {
+    /// The socket that was bound by another, if there is one.
+    pub async fn open(address: SocketAddr, given: Vec<StdListener>) -> Result<Self, Refusal> {
+        let opened = match given.into_iter().next() {
+            Some(socket) => TcpListener::from_std(socket),
+            None => TcpListener::bind(address).await,
+        };
+        opened.map(Self).map_err(|error| {
             let advice = match error.kind() {
                 io::ErrorKind::AddrInUse => "; stop what listens there or give another --admin",
                 _ => "",
@@ -34,8 +58,37 @@ impl Admin {
         })
     }
 
+    /// A copy of the socket, for a successor.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
+    }
+
     pub async fn serve(self, report: Report, drain: DrainRequest) -> io::Result<()> {
-        axum::serve(self.0, router(report, drain)).await
+        let door = Door { socket: self.0, phase: report.phase.clone() };
+        axum::serve(door, router(report, drain)).await
+    }
+}
+
+impl Listener for Door {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let mut phase = self.phase.clone();
+        loop {
+            if phase.wait_for(|phase| phase.answers()).await.is_err() {
+                // The agent is gone, and with it what there was to say.
+                return std::future::pending().await;
+            }
+            tokio::select! {
+                accepted = Listener::accept(&mut self.socket) => return accepted,
+                _ = phase.wait_for(|phase| !phase.answers()) => {}
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
     }
 }
 

@@ -10,7 +10,9 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     future::Future,
+    io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +22,7 @@ use jiff::Timestamp;
 use proxy_common::{backend::BackendId, config::Events};
 use thiserror::Error;
 use tokio::{
-    sync::watch,
+    sync::{OwnedMutexGuard, watch},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
@@ -34,14 +36,15 @@ use crate::{
     datapath::{
         Datapath, Packet,
         carry::Carrier,
-        flows::Flows,
+        flows::{Flows, Turn},
         listener::{Bound, Leftover},
         tally::Tally,
     },
     files::Files,
     journal::{Journal, Kind},
-    lifecycle::{Phase, Stops, closing},
+    lifecycle::{Phase, Stops},
     report::{DatapathFacts, PacketFacts, Report},
+    succession::{self, Estate, Heir, Host, Predecessor},
 };
 
 /// Connections wait so long in the kernel's queue for a first backend, rather than be refused.
@@ -69,6 +72,16 @@ struct Agent {
     journal: Journal,
     phase: watch::Sender<Phase>,
     drain: DrainConfig,
+    /// For successors; `None` where none can come.
+    host: Option<Host>,
+    turn: Option<Turn>,
+    /// The packet path is a successor's.
+    kept: Option<OwnedMutexGuard<()>>,
+    parts: Parts,
+}
+
+/// What runs beside each other.
+struct Parts {
     /// One for each address that is listened on.
     listening: JoinSet<Leftover>,
     /// None of them ends by itself.
@@ -76,22 +89,27 @@ struct Agent {
 }
 
 impl Agent {
-    /// What can be refused is refused before anything is attached.
+    /// What can be refused is refused before anything is attached, and before an agent whose place
+    /// this one takes makes room.
     async fn start(config: Config, stops: &Stops) -> anyhow::Result<Self> {
         let started_at = Timestamp::now();
-        let files = Files::raised()?;
-        let bound = bind(&config)?;
-        let admin = Admin::bind(config.admin).await?;
-        let journal = Journal::default();
+        let (files, journal) = (Files::raised()?, Journal::default());
+        let (mut estate, mut predecessor) = inherit(&config, &journal).await?;
+        let bound = bind(&config, &mut estate)?;
+        let admin = Admin::open(config.admin, estate.take(config.admin)).await?;
+        let copies = copies(&bound, &admin)?;
         let mut clusters = clusters(&config, &journal)?;
         let tally = Arc::new(Tally::default());
         let carriers = carriers(&config, &clusters, files, &tally)?;
+        if let Some(predecessor) = &mut predecessor {
+            predecessor.pause().await?;
+        }
         let datapath = Datapath::open(&config).await?;
 
         announce(&journal, &config, &datapath, files);
         let (phase, serving) = watch::channel(Phase::Serving);
         let mut tasks = JoinSet::new();
-        let datapath =
+        let (datapath, turn) =
             run_datapath(&mut tasks, datapath, config.log.flows, &mut clusters[0], &journal);
         let report = Report {
             started_at,
@@ -108,14 +126,32 @@ impl Agent {
         let admin =
             async { admin.serve(report, request).await.context("the admin endpoint broke") };
         tasks.spawn(admin);
-        Ok(Self { journal, phase, drain: config.drain, listening, tasks })
+        if let Some(predecessor) = predecessor {
+            predecessor.retire().await?;
+            journal.note(Kind::Lifecycle, "an earlier agent has made room and retires");
+        }
+        let host = host(config.admin, copies, &journal);
+        let parts = Parts { listening, tasks };
+        Ok(Self { journal, phase, drain: config.drain, host, turn, kept: None, parts })
     }
 
     async fn serve(mut self, stops: &mut Stops) -> anyhow::Result<()> {
-        let who = self.until(stops.first()).await?;
-        self.enter(Phase::Draining, &format!("{who}: draining: {}", self.drain));
+        loop {
+            tokio::select! {
+                who = stops.first() => {
+                    self.enter(Phase::Draining, &format!("{who}: draining: {}", self.drain));
+                    break;
+                }
+                heir = succession::next(self.host.as_ref()) => {
+                    if self.gives_way(heir).await? {
+                        break;
+                    }
+                }
+                broken = self.parts.break_down() => return Err(broken),
+            }
+        }
         tokio::select! {
-            ended = self.drain() => ended,
+            ended = self.end() => ended,
             signal = stops.signal() => {
                 let message = format!("{signal} again: ended at once");
                 self.journal.warn(Kind::Lifecycle, message);
@@ -124,36 +160,46 @@ impl Agent {
         }
     }
 
-    async fn drain(&mut self) -> anyhow::Result<()> {
+    /// To a successor, unless that gives up.
+    async fn gives_way(&mut self, mut heir: Heir) -> anyhow::Result<bool> {
+        if let Err(error) = self.parts.unless_broken(heir.asks_to_pause()).await? {
+            self.journal.warn(Kind::Lifecycle, format!("a successor gave up: {error}"));
+            return Ok(false);
+        }
+        let turn = match &self.turn {
+            Some(turn) => Some(turn.clone().lock_owned().await),
+            None => None,
+        };
+        self.enter(Phase::Paused, "a successor is ready: what is new waits for it");
+        if let Err(error) = heir.takes_over().await {
+            let message = format!("the successor gave up, and this agent goes on: {error}");
+            self.enter(Phase::Serving, &message);
+            return Ok(false);
+        }
+        (self.host, self.kept) = (None, turn);
+        self.enter(Phase::Retired, "a successor has taken over");
+        if let Err(error) = heir.bye().await {
+            tracing::debug!("the successor did not wait for the last word: {error}");
+        }
+        Ok(true)
+    }
+
+    async fn end(&mut self) -> anyhow::Result<()> {
         let DrainConfig { accept, deadline } = self.drain;
-        self.until(sleep(accept)).await?;
-        self.enter(Phase::Closing, "no new connections are accepted");
-        let mut cut = 0;
-        let patience = deadline.saturating_sub(accept);
-        let mut draining = JoinSet::new();
-        while let Some(leftover) = self.listening.join_next().await {
-            draining.spawn(leftover?.drain(patience));
+        let mut patience = deadline;
+        if *self.phase.borrow() == Phase::Draining {
+            self.parts.unless_broken(sleep(accept)).await?;
+            // Its copies of the sockets would go on to queue connections that nobody accepts.
+            self.host = None;
+            self.enter(Phase::Closing, "no new connections are accepted");
+            patience = deadline.saturating_sub(accept);
         }
-        while let Some(ended) = draining.join_next().await {
-            cut += ended?;
-        }
-        let ended = match cut {
+        let ended = match self.parts.drain(patience).await? {
             0 => "ended".to_owned(),
             cut => format!("ended; {cut} connections were reset"),
         };
         self.journal.note(Kind::Lifecycle, ended);
         Ok(())
-    }
-
-    /// Unless a part of the agent breaks before.
-    async fn until<T>(&mut self, end: impl Future<Output = T>) -> anyhow::Result<T> {
-        tokio::select! {
-            done = end => Ok(done),
-            ended = self.tasks.join_next() => Err(broken(ended)),
-            ended = self.listening.join_next() => {
-                Err(broken(ended.map(|joined| joined.map(|_| Ok(())))))
-            }
-        }
     }
 
     fn enter(&self, phase: Phase, message: &str) {
@@ -162,11 +208,76 @@ impl Agent {
     }
 }
 
-fn bind(config: &Config) -> Result<BTreeMap<SocketAddr, Bound>, Refusal> {
+impl Parts {
+    /// When one of those ends that should not.
+    async fn break_down(&mut self) -> anyhow::Error {
+        tokio::select! {
+            ended = self.tasks.join_next() => broken(ended),
+            ended = self.listening.join_next() => {
+                broken(ended.map(|joined| joined.map(|_| Ok(()))))
+            }
+        }
+    }
+
+    async fn unless_broken<T>(&mut self, work: impl Future<Output = T>) -> anyhow::Result<T> {
+        tokio::select! {
+            done = work => Ok(done),
+            broken = self.break_down() => Err(broken),
+        }
+    }
+
+    /// Waits for open connections, at most so long; returns how many were reset then.
+    async fn drain(&mut self, patience: Duration) -> anyhow::Result<usize> {
+        let mut draining = JoinSet::new();
+        while let Some(leftover) = self.listening.join_next().await {
+            draining.spawn(leftover?.drain(patience));
+        }
+        let mut cut = 0;
+        while let Some(ended) = draining.join_next().await {
+            cut += ended?;
+        }
+        Ok(cut)
+    }
+}
+
+/// The sockets that systemd and an earlier agent have bound.
+async fn inherit(
+    config: &Config,
+    journal: &Journal,
+) -> anyhow::Result<(Estate, Option<Predecessor>)> {
+    let mut estate = Estate::of_systemd(&config.listening())?;
+    let Some((predecessor, sockets)) = Predecessor::find(config.admin).await? else {
+        return Ok((estate, None));
+    };
+    journal.note(Kind::Lifecycle, "an agent runs here: this one takes its place");
+    estate.add(sockets);
+    Ok((estate, Some(predecessor)))
+}
+
+/// For successors, who keep the queues of these sockets alive.
+fn host(admin: SocketAddr, copies: Vec<OwnedFd>, journal: &Journal) -> Option<Host> {
+    let host = Host::open(admin, copies);
+    if let Err(error) = &host {
+        let message = format!("no successor can take this agent's place: {error}");
+        journal.warn(Kind::Lifecycle, message);
+    }
+    host.ok()
+}
+
+fn copies(bound: &BTreeMap<SocketAddr, Bound>, admin: &Admin) -> io::Result<Vec<OwnedFd>> {
+    let mut copies = vec![admin.copy()?];
+    for bound in bound.values() {
+        copies.extend(bound.copies()?);
+    }
+    Ok(copies)
+}
+
+fn bind(config: &Config, estate: &mut Estate) -> Result<BTreeMap<SocketAddr, Bound>, Refusal> {
     let mut bound = BTreeMap::new();
     for route in &config.routes {
         if let Entry::Vacant(place) = bound.entry(route.listen) {
-            place.insert(Bound::new(route.listen, config.listener.legs)?);
+            let given = estate.take(route.listen);
+            place.insert(Bound::new(route.listen, config.listener.legs, given)?);
         }
     }
     Ok(bound)
@@ -192,10 +303,10 @@ fn listen(
     for (address, bound) in bound {
         let Some(carrier) = carriers.remove(&address) else { continue };
         let listener = bound.serve(carrier, journal.clone());
-        let (first, closing) = (first_backends(snapshots.to_vec()), closing(serving.clone()));
+        let (first, serving) = (first_backends(snapshots.to_vec()), serving.clone());
         listening.spawn(async {
             first.await;
-            listener.accept_until(closing).await
+            listener.run(serving).await
         });
     }
     listening
@@ -240,7 +351,7 @@ fn run_datapath(
     flow_log: Events,
     cluster: &mut Cluster,
     journal: &Journal,
-) -> DatapathFacts {
+) -> (DatapathFacts, Option<Turn>) {
     let name = datapath.name();
     let packet = datapath.packet.map(|Packet { kernel, interface }| {
         for (target, legacy) in kernel.inherited() {
@@ -249,11 +360,12 @@ fn run_datapath(
         let hook = kernel.hook();
         let (snapshots, suspects) = (cluster.snapshots(), cluster.suspects.clone());
         let flows = Flows::new(kernel, flow_log, snapshots, suspects, journal.clone());
-        let view = flows.view();
+        let (view, turn) = (flows.view(), flows.turn());
         tasks.spawn(flows.run());
-        PacketFacts { hook, interface, view }
+        (PacketFacts { hook, interface, view }, turn)
     });
-    DatapathFacts { name, reason: datapath.reason, packet }
+    let (packet, turn) = packet.unzip();
+    (DatapathFacts { name, reason: datapath.reason, packet }, turn)
 }
 
 fn broken(ended: Option<Result<anyhow::Result<()>, JoinError>>) -> anyhow::Error {

@@ -14,6 +14,7 @@ mod timeouts;
 mod values;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU8,
@@ -201,6 +202,11 @@ impl Config {
             }
             _ => Ok(config),
         }
+    }
+
+    /// Where this agent listens: for clients, and for its admin endpoint.
+    pub fn listening(&self) -> BTreeSet<SocketAddr> {
+        self.routes.iter().map(|route| route.listen).chain([self.admin]).collect()
     }
 
     /// What is asked for that the packet path cannot do: it knows packets, and neither what they

@@ -83,7 +83,7 @@ fn files(config: &Config) -> Option<Finding> {
 }
 
 fn listen(address: SocketAddr, legs: Legs, running: Option<&Status>) -> Finding {
-    match Bound::new(address, legs) {
+    match Bound::new(address, legs, vec![]) {
         Ok(_free) => finding("listen", Level::Ok, format!("{address} is free")),
         Err(refusal) => {
             let is_served = |status: &Status| status.routes.iter().any(|it| it.listen == address);
@@ -96,7 +96,7 @@ fn listen(address: SocketAddr, legs: Legs, running: Option<&Status>) -> Finding 
 }
 
 async fn admin(config: &Config, running: Option<&Status>) -> Finding {
-    match Admin::bind(config.admin).await {
+    match Admin::open(config.admin, vec![]).await {
         Ok(_free) => finding("admin", Level::Ok, format!("{} is free", config.admin)),
         Err(_) if running.is_some() => finding("admin", Level::Ok, SERVED),
         Err(refusal) => finding("admin", Level::Fail, refusal),

@@ -21,5 +21,6 @@ pub mod logging;
 mod metrics;
 mod report;
 pub mod status;
+mod succession;
 pub mod table;
 mod zone;

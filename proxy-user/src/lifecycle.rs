@@ -1,8 +1,11 @@
-//! When the agent ends, and how: the first request drains, a second signal ends at once.
+//! When the agent ends, and how: the first request drains, a second signal ends at once; a successor
+//! that takes its place lets it retire.
 //!
 //! ```text
 //! Serving --request--> Draining --time--> Closing --nothing is open, or time--> the end
-//!                      not ready, accepts          accepts nothing
+//!   |  ^
+//!   |  +--the successor gave up--+
+//!   +--a successor is ready---> Paused --it serves--> Retired --nothing is open, or time--> the end
 //! ```
 
 use std::sync::Arc;
@@ -10,18 +13,39 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, watch},
+    sync::Notify,
 };
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     #[default]
     Serving,
+    /// Nothing is accepted, and nothing refused: connections wait in the kernel's queue.
+    Paused,
     /// New connections should go elsewhere, and are still taken: a load balancer sends some for as
     /// long as it has not noticed.
     Draining,
     /// Nothing new is taken.
     Closing,
+    /// A successor takes what is new, and answers for the appliance.
+    Retired,
+}
+
+impl Phase {
+    /// Clients' connections are accepted.
+    pub const fn accepts(self) -> bool {
+        matches!(self, Self::Serving | Self::Draining)
+    }
+
+    /// Never again will any be.
+    pub const fn is_closing(self) -> bool {
+        matches!(self, Self::Closing | Self::Retired)
+    }
+
+    /// The admin endpoint is this agent's.
+    pub const fn answers(self) -> bool {
+        !matches!(self, Self::Paused | Self::Retired)
+    }
 }
 
 /// Asks the agent to drain, as a first signal does; asked again, nothing more happens.
@@ -71,10 +95,4 @@ impl Stops {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
-}
-
-/// Until nothing new is to be taken.
-pub async fn closing(mut phase: watch::Receiver<Phase>) {
-    // An error means that the agent is gone, and with it every reason to serve.
-    let _ended = phase.wait_for(|phase| *phase == Phase::Closing).await;
 }

@@ -8,6 +8,8 @@ mod backend;
 mod dns;
 #[path = "agent/process.rs"]
 mod process;
+#[path = "agent/succession.rs"]
+mod succession;
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::atomic::Ordering::Relaxed};
 
@@ -119,9 +121,7 @@ async fn sigterm_lets_connections_end_and_a_second_one_does_not_wait() {
     for impatient in [false, true] {
         let agent = Agent::start(dns.address, &["--drain-accept=0s", "--drain-deadline=1h"]);
         agent.until_live(&[1]).await;
-        let mut stream = TcpStream::connect(agent.listen).await.unwrap();
-        let mut greeting = [0; 2];
-        stream.read_exact(&mut greeting).await.unwrap();
+        let mut stream = agent.hold().await;
         agent.signal(Signal::SIGTERM);
         agent.until("draining", |status| status.reason.as_deref() == Some("draining")).await;
         assert!(agent.admin("/readyz").await.contains(" 503 "));
@@ -138,6 +138,38 @@ async fn sigterm_lets_connections_end_and_a_second_one_does_not_wait() {
         }
         assert_eq!(agent.ended().await.code(), Some(0));
     }
+}
+
+#[tokio::test]
+async fn while_it_drains_it_accepts_and_then_no_more_and_resets_what_is_left_at_the_deadline() {
+    let net = Subnet::fresh();
+    let _backend = net.backend(1).await;
+    let dns = Dns::start(&[net.address(1)]).await;
+    let agent = Agent::start(dns.address, &["--drain-accept=2s", "--drain-deadline=4s"]);
+    agent.until_live(&[1]).await;
+    let mut held = agent.hold().await;
+    let from_a_page = agent.ask("POST", "/drain", "Origin: http://example\r\n").await;
+    assert!(from_a_page.contains(" 403 "), "{from_a_page}");
+    assert!(agent.admin("/readyz").await.contains(" 200 "));
+    assert!(agent.ask("POST", "/drain", "").await.contains(" 202 "));
+    agent.until("draining", |status| status.reason.as_deref() == Some("draining")).await;
+    assert!(agent.ask("POST", "/drain", "").await.contains(" 202 "), "again changes nothing");
+    assert!(agent.admin("/readyz").await.contains(" 503 "));
+    assert_eq!(agent.request("still").await.unwrap(), "1:still");
+    let closing = |status: &Status| {
+        status.events.iter().any(|event| event.message == "no new connections are accepted")
+    };
+    agent.until("closing", closing).await;
+    let mut refused = TcpStream::connect(agent.listen).await;
+    while refused.is_ok() {
+        refused = TcpStream::connect(agent.listen).await;
+    }
+    assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    held.write_all(b"x").await.unwrap();
+    assert_eq!(timeout(DEADLINE, held.read_u8()).await.unwrap().unwrap(), b'x');
+    let cut = timeout(DEADLINE, held.read_u8()).await.unwrap().unwrap_err();
+    assert_eq!(cut.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(agent.ended().await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context as _;
 use proxy_common::{config::Events, event::Change};
 use tokio::{
-    sync::watch,
+    sync::{Mutex, watch},
     task::spawn_blocking,
     time::{Interval, MissedTickBehavior, interval},
 };
@@ -60,6 +60,37 @@ pub struct Flows {
     is_resetting: bool,
     log: FlowLog,
     alarms: Alarms,
+    turn: Turn,
+}
+
+/// Who holds it works with the packet path; whoever keeps it has the others wait.
+pub type Turn = Arc<Mutex<()>>;
+
+/// What is to be done next.
+enum Due {
+    Publish,
+    Collect,
+    Reset,
+    Listen,
+    Sweep,
+}
+
+struct Clocks {
+    sweep: Interval,
+    collect: Interval,
+    pace: Interval,
+    listen: Interval,
+}
+
+impl Clocks {
+    fn new() -> Self {
+        Self {
+            sweep: every(SWEEP),
+            collect: every(COLLECT),
+            pace: every(reset::PACE),
+            listen: every(LISTEN),
+        }
+    }
 }
 
 impl Flows {
@@ -82,7 +113,12 @@ impl Flows {
             is_resetting: false,
             log,
             alarms: Alarms::default(),
+            turn: Turn::default(),
         }
+    }
+
+    pub fn turn(&self) -> Turn {
+        self.turn.clone()
     }
 
     pub fn view(&self) -> watch::Receiver<View> {
@@ -91,30 +127,45 @@ impl Flows {
 
     /// Ends when nobody publishes snapshots any more; what is in force stays so.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let (mut sweep, mut collect) = (every(SWEEP), every(COLLECT));
-        let (mut pace, mut listen) = (every(reset::PACE), every(LISTEN));
-        loop {
-            tokio::select! {
-                changed = self.snapshots.changed() => {
-                    if changed.is_err() {
-                        return Ok(());
-                    }
-                    self.publish().await?;
+        let mut clocks = Clocks::new();
+        while let Some(due) = self.next(&mut clocks).await {
+            let _turn = self.turn.clone().lock_owned().await;
+            self.work(due, &mut clocks).await?;
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self, clocks: &mut Clocks) -> Option<Due> {
+        Some(tokio::select! {
+            changed = self.snapshots.changed() => {
+                changed.ok()?;
+                Due::Publish
+            }
+            _ = clocks.collect.tick() => Due::Collect,
+            _ = clocks.pace.tick(), if self.is_resetting => Due::Reset,
+            _ = clocks.listen.tick(), if !self.log.is_off() => Due::Listen,
+            _ = clocks.sweep.tick() => Due::Sweep,
+        })
+    }
+
+    async fn work(&mut self, due: Due, clocks: &mut Clocks) -> anyhow::Result<()> {
+        match due {
+            Due::Publish => self.publish().await,
+            Due::Collect => {
+                self.publish().await?;
+                self.collect().await
+            }
+            Due::Reset => self.reset().await,
+            Due::Listen => {
+                if self.log_events().await? == EVENTS {
+                    clocks.listen.reset_immediately();
                 }
-                _ = collect.tick() => {
-                    self.publish().await?;
-                    self.collect().await?;
-                }
-                _ = pace.tick(), if self.is_resetting => self.reset().await?,
-                _ = listen.tick(), if !self.log.is_off() => {
-                    if self.log_events().await? == EVENTS {
-                        listen.reset_immediately();
-                    }
-                }
-                _ = sweep.tick() => {
-                    let pause = self.sweep().await?;
-                    sweep.reset_after(pause);
-                }
+                Ok(())
+            }
+            Due::Sweep => {
+                let pause = self.sweep().await?;
+                clocks.sweep.reset_after(pause);
+                Ok(())
             }
         }
     }

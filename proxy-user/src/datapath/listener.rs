@@ -3,9 +3,9 @@
 //! stays on one thread from its first packet to its last.
 
 use std::{
-    future::Future,
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
     thread::available_parallelism,
     time::Duration,
@@ -29,6 +29,7 @@ use super::{
 use crate::{
     config::{Legs, Refusal},
     journal::Journal,
+    lifecycle::Phase,
 };
 
 mod pauses;
@@ -51,16 +52,41 @@ pub struct Leftover {
 
 /// When they are dropped, the workers reset their connections and end.
 struct Workers {
-    stage: watch::Sender<Stage>,
+    stage: Stages,
     /// Each ends with the number of connections that it cut.
     running: JoinSet<io::Result<usize>>,
 }
 
+/// What the workers are told.
+struct Stages(watch::Sender<Stage>);
+
+impl Stages {
+    /// Until connections are never accepted again.
+    async fn follow(&self, phase: &mut watch::Receiver<Phase>) {
+        loop {
+            let now = *phase.borrow_and_update();
+            if now.is_closing() {
+                return;
+            }
+            self.0.send_replace(if now.accepts() { Stage::Accepting } else { Stage::Paused });
+            if phase.changed().await.is_err() {
+                // The agent is gone, and with it every reason to serve.
+                return;
+            }
+        }
+    }
+}
+
 impl Bound {
-    /// One socket for each processor.
-    pub fn new(address: SocketAddr, legs: Legs) -> Result<Self, Refusal> {
+    /// One socket for each processor, and those that another has bound, each with what waits in its
+    /// queue.
+    pub fn new(address: SocketAddr, legs: Legs, given: Vec<TcpListener>) -> Result<Self, Refusal> {
         let count = available_parallelism().map_or(1, usize::from);
-        socket::listen(address, legs, count).map(Self).map_err(|error| {
+        let sockets = match given.is_empty() {
+            true => socket::listen(address, legs, count),
+            false => socket::share(given, legs, count),
+        };
+        sockets.map(Self).map_err(|error| {
             let advice = match error.kind() {
                 io::ErrorKind::AddrInUse => "; stop what listens there or give another --listen",
                 io::ErrorKind::AddrNotAvailable => "; no interface of this host has that address",
@@ -71,6 +97,11 @@ impl Bound {
         })
     }
 
+    /// Copies of the sockets, for a successor.
+    pub fn copies(&self) -> io::Result<Vec<OwnedFd>> {
+        self.0.iter().map(|socket| socket.as_fd().try_clone_to_owned()).collect()
+    }
+
     pub fn serve(self, carrier: Carrier, journal: Journal) -> Listener {
         let pauses = Arc::new(Pauses::new(journal, carrier.tally.clone()));
         Listener { sockets: self.0, carrier: Arc::new(carrier), pauses }
@@ -78,26 +109,27 @@ impl Bound {
 }
 
 impl Listener {
-    /// Until `stop`; then nothing is listened on any more. Earlier only if a worker broke.
-    pub async fn accept_until(self, stop: impl Future<Output = ()>) -> Leftover {
+    /// Accepts whenever the phase says so, until it never will again. Ends earlier only if a worker
+    /// broke.
+    pub async fn run(self, mut phase: watch::Receiver<Phase>) -> Leftover {
         let tally = self.carrier.tally.clone();
         let mut workers = self.start();
         tokio::select! {
-            () = stop => {}
+            () = workers.stage.follow(&mut phase) => {}
             Some(ended) = workers.running.join_next() => complain(&ended),
         }
-        workers.stage.send_replace(Stage::Draining);
+        workers.stage.0.send_replace(Stage::Draining);
         Leftover { workers, tally }
     }
 
     fn start(self) -> Workers {
-        let (stage, stages) = watch::channel(Stage::Accepting);
+        let (stage, stages) = watch::channel(Stage::Paused);
         let mut running = JoinSet::new();
         for socket in self.sockets {
             let worker = Worker::new(self.carrier.clone(), self.pauses.clone(), stages.clone());
             running.spawn_blocking(|| worker.run(socket));
         }
-        Workers { stage, running }
+        Workers { stage: Stages(stage), running }
     }
 }
 
@@ -105,7 +137,7 @@ impl Leftover {
     /// Waits for them, at most so long; what is open then is reset. Returns how many that were.
     pub async fn drain(mut self, patience: Duration) -> usize {
         let _in_time = timeout(patience, self.workers.end()).await;
-        self.workers.stage.send_replace(Stage::Cut);
+        self.workers.stage.0.send_replace(Stage::Cut);
         let cut = self.workers.end().await;
         (0..cut).for_each(|_| self.tally.failed(Failure::CutAtShutdown));
         cut

@@ -49,6 +49,15 @@ pub fn listen(address: SocketAddr, legs: Legs, count: usize) -> io::Result<Vec<T
     sockets.into_iter().map(|socket| listening(socket, legs)).collect()
 }
 
+/// Sockets that another has bound, and copies of them where they are fewer than `count`.
+pub fn share(given: Vec<TcpListener>, legs: Legs, count: usize) -> io::Result<Vec<TcpListener>> {
+    let missing = count.saturating_sub(given.len());
+    let copies: Vec<_> =
+        given.iter().cycle().take(missing).map(TcpListener::try_clone).collect::<Result<_, _>>()?;
+    let sockets = given.into_iter().chain(copies);
+    sockets.map(|socket| listening(socket.into(), legs)).collect()
+}
+
 fn listening(socket: Socket, legs: Legs) -> io::Result<TcpListener> {
     prepare(&socket, legs)?;
     socket.listen(BACKLOG)?;

@@ -17,6 +17,7 @@ use super::{super::carry::Carrier, pauses::Pauses};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    Paused,
     Accepting,
     /// What is open goes on.
     Draining,
@@ -70,10 +71,21 @@ impl Worker {
     async fn accept(&self, socket: StdListener, open: &Open) -> io::Result<Infallible> {
         let socket = TcpListener::from_std(socket)?;
         loop {
-            match socket.accept().await {
-                Ok((client, peer)) => self.take(client, peer, open),
-                Err(error) => self.pauses.after(&error).await,
+            self.reached(Stage::Accepting).await;
+            tokio::select! {
+                accepted = socket.accept() => match accepted {
+                    Ok((client, peer)) => self.take(client, peer, open),
+                    Err(error) => self.pauses.after(&error).await,
+                },
+                () = self.paused() => {}
             }
+        }
+    }
+
+    async fn paused(&self) {
+        let mut stages = self.stages.clone();
+        if stages.wait_for(|now| *now == Stage::Paused).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 

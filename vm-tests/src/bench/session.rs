@@ -41,7 +41,10 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
         for contender in order {
             progress.say(&format!("round {round} of {}: {contender}", plan.rounds));
             match one(plan, contender).await {
-                Ok(run) => report.add(contender, run),
+                Ok(run) => {
+                    progress.note_failures(&run);
+                    report.add(contender, run);
+                }
                 Err(error) => {
                     eprintln!("{contender}: {error:#}");
                     report.broken.push(format!("{contender}, round {round}: {error:#}"));
@@ -129,6 +132,14 @@ impl Progress {
         };
         self.done += 1;
         eprintln!("[{}/{}] {what}; {left}", self.done, self.all);
+    }
+
+    /// Which, the report says.
+    fn note_failures(&self, run: &Run) {
+        let failures = run.failures.total();
+        if failures > 0 {
+            eprintln!("[{}/{}] {failures} failures", self.done, self.all);
+        }
     }
 
     fn left(&self) -> Option<Duration> {

@@ -5,13 +5,12 @@
 //! anybody's.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::Context as _;
-use hickory_server::Server;
+use anyhow::{Context as _, bail};
 
 use super::{LAB, daemon::Daemon};
 use crate::{
@@ -33,54 +32,45 @@ const TTL: Duration = Duration::from_secs(2);
 const THROUGH_PROXY: u32 = 100;
 
 pub(crate) struct Site {
-    // Dropped in this order: processes first, then where they ran.
-    _servers: Vec<Daemon>,
-    _resolver: Server<resolver::Answers>,
+    // Dropped in this order: who uses a part goes before it.
+    _servers: Vec<Server>,
+    _resolver: hickory_server::Server<resolver::Answers>,
     client: Place,
     proxy: Place,
-    _enis: Vec<Place>,
     _network: Network,
     backends: Vec<SocketAddr>,
     plan: Plan,
-    folder: PathBuf,
     state: State,
+}
+
+/// An API server, as far as loads go.
+struct Server {
+    _daemon: Daemon,
+    _eni: Place,
 }
 
 impl Site {
     pub(crate) async fn build(load: &Path) -> anyhow::Result<Self> {
         let (state, _) = State::claim(LAB)?;
         state::mount_bpffs()?;
-        let plan = Plan::vpc(false);
         let mut network = Network::vpc(LAB, Wires::default()).await?;
         let (client, proxy) = (network.client().await?, network.proxy().await?);
-        let folder = state.file("");
-        let (mut enis, mut servers, mut backends) = (Vec::new(), Vec::new(), Vec::new());
-        let mut hosts = vec!["client".to_owned()];
+        let mut servers = Vec::new();
         for subnet in Subnet::ALL {
-            let host = format!("eni-{subnet}");
-            let address = subnet.address(plan.prefix, FIRST_HOST);
-            let eni = network.eni(&host, address).await?;
-            let backend = SocketAddr::from((address, plan.api_port));
-            servers.push(serve(eni.inside(), load, backend, &folder).await?);
-            (enis.push(eni), hosts.push(host), backends.push(backend));
+            servers.push(Server::start(&network, subnet, load, &state).await?);
         }
-        network
-            .router()
-            .run(lead_through_proxy(hosts))
-            .await
-            .context("routing through the proxy")?;
-        let resolver =
-            network.router().run(resolver::serve(zone(&backends), plan.resolver)).await?;
+        let (plan, backends) = (Plan::vpc(false), backends());
+        let router = network.router();
+        router.run(lead_through_proxy()).await.context("routing through the proxy")?;
+        let resolver = router.run(resolver::serve(zone(&backends), plan.resolver)).await?;
         Ok(Self {
             _servers: servers,
             _resolver: resolver,
             client,
             proxy,
-            _enis: enis,
             _network: network,
             backends,
             plan,
-            folder,
             state,
         })
     }
@@ -101,8 +91,8 @@ impl Site {
         &self.plan
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.state.file("")
     }
 
     pub(crate) fn write(&self, name: &str, content: &str) -> anyhow::Result<PathBuf> {
@@ -118,16 +108,14 @@ impl Site {
         arguments: Vec<String>,
     ) -> anyhow::Result<Daemon> {
         let path = on_path(program).with_context(|| format!("{program} is not installed"))?;
-        let log = self.folder.join(format!("{program}.log"));
+        let log = self.state.file(&format!("{program}.log"));
         Daemon::start(inside, &path, arguments, log).await
     }
 }
 
 /// Where the API servers of every site are.
 pub(crate) fn backends() -> Vec<SocketAddr> {
-    let plan = Plan::vpc(false);
-    let address = |subnet: Subnet| (subnet.address(plan.prefix, FIRST_HOST), plan.api_port).into();
-    Subnet::ALL.map(address).into()
+    Subnet::ALL.map(backend).into()
 }
 
 fn zone(backends: &[SocketAddr]) -> Zone {
@@ -136,20 +124,36 @@ fn zone(backends: &[SocketAddr]) -> Zone {
     zone
 }
 
-async fn serve(
-    inside: &Inside,
-    load: &Path,
-    address: SocketAddr,
-    folder: &Path,
-) -> anyhow::Result<Daemon> {
-    let arguments = ["serve".to_owned(), "--listen".to_owned(), address.to_string()];
-    let log = folder.join(format!("{}.log", address.ip()));
-    Daemon::start(inside, load, arguments.into(), log).await
+impl Server {
+    async fn start(
+        network: &Network,
+        subnet: Subnet,
+        load: &Path,
+        state: &State,
+    ) -> anyhow::Result<Self> {
+        let address = backend(subnet);
+        let IpAddr::V4(ip) = address.ip() else { bail!("{address}: is not over IPv4") };
+        let eni = network.eni(&host(subnet), ip).await?;
+        let arguments = ["serve".to_owned(), "--listen".to_owned(), address.to_string()];
+        let log = state.file(&format!("{}.log", host(subnet)));
+        let daemon = Daemon::start(eni.inside(), load, arguments.into(), log).await?;
+        Ok(Self { _daemon: daemon, _eni: eni })
+    }
 }
 
-async fn lead_through_proxy(hosts: Vec<String>) -> anyhow::Result<()> {
+fn host(subnet: Subnet) -> String {
+    format!("eni-{subnet}")
+}
+
+fn backend(subnet: Subnet) -> SocketAddr {
+    let plan = Plan::vpc(false);
+    (subnet.address(plan.prefix, FIRST_HOST), plan.api_port).into()
+}
+
+async fn lead_through_proxy() -> anyhow::Result<()> {
     let links = Links::open()?;
     links.table_via(THROUGH_PROXY, &router_link("proxy"), plan::PROXY).await?;
+    let hosts = Subnet::ALL.map(host).into_iter().chain(["client".to_owned()]);
     for host in hosts {
         links.look_up_from(&router_link(&host), THROUGH_PROXY).await?;
     }

@@ -29,7 +29,7 @@ pub(super) fn configuration(backends: &[SocketAddr]) -> String {
          defaults\n\
          \tmode tcp\n\
          \toption splice-auto\n\
-         \toption tcp-ka\n\
+         \toption tcpka\n\
          \ttimeout connect 3s\n\
          \ttimeout client 6100s\n\
          \ttimeout server 6100s\n\

@@ -15,7 +15,7 @@ pub(super) const NEEDS: Needs = Needs {
 };
 
 pub(super) async fn start(site: &Site) -> anyhow::Result<Daemon> {
-    let file = site.write(FILE, &configuration(site.backends(), site.folder()))?;
+    let file = site.write(FILE, &configuration(site.backends(), &site.folder()))?;
     let file = file.display().to_string();
     let prefix = site.folder().display().to_string();
     let arguments = ["-e", "stderr", "-p", &prefix, "-c", &file].map(str::to_owned);

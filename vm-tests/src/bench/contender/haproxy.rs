@@ -25,7 +25,7 @@ pub(super) fn configuration(backends: &[SocketAddr]) -> String {
     format!(
         "global\n\
          \tnbthread 2\n\
-         \tmaxconn 8000\n\
+         \tmaxconn 4000\n\
          defaults\n\
          \tmode tcp\n\
          \toption splice-auto\n\

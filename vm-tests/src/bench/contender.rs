@@ -33,7 +33,7 @@ pub(crate) enum Contender {
 pub(crate) enum Running {
     /// In the kernel alone.
     Kernel,
-    Daemon(Daemon),
+    Daemon(Box<Daemon>),
     Agent(Box<Agent>),
 }
 
@@ -118,8 +118,10 @@ impl Contender {
         let started = match self {
             Self::Plain => Ok(Running::Kernel),
             Self::Nftables => nftables::start(site).await.map(|()| Running::Kernel),
-            Self::Haproxy => haproxy::start(site).await.map(Running::Daemon),
-            Self::Nginx => nginx::start(site).await.map(Running::Daemon),
+            Self::Haproxy => {
+                haproxy::start(site).await.map(|daemon| Running::Daemon(daemon.into()))
+            }
+            Self::Nginx => nginx::start(site).await.map(|daemon| Running::Daemon(daemon.into())),
             Self::Relay | Self::Tcx | Self::Clsact => {
                 enigate::start(self, site, agent).await.map(|agent| Running::Agent(agent.into()))
             }

@@ -10,6 +10,9 @@ use super::{
     stats::{Ratio, Summary},
 };
 
+/// Percent of the machine that others may have.
+const QUIET: f64 = 10.0;
+
 pub(crate) fn text(report: &Report) -> String {
     let mut text = head(report);
     let figures = report.contenders.values().flat_map(|results| results.figures.keys());
@@ -57,6 +60,9 @@ fn head(report: &Report) -> String {
         let [median, max] = [busy.median, busy.max].map(|part| part * 100.0);
         let busy = format!("others had {median:.0} % of it between loads, {max:.0} % at most");
         line(&mut text, &busy);
+        if max > QUIET {
+            line(&mut text, "that is too much: take these figures for a rehearsal");
+        }
     }
     let sure = Summary::confidence(report.rounds) * 100.0;
     line(&mut text, "noise: what was measured of the two overlaps, from smallest to largest;");
@@ -127,6 +133,16 @@ mod tests {
         assert_eq!(row("plain"), "plain 10.0 9.90 – 10.1 × 2.00");
         assert_eq!(row("haproxy"), "haproxy 5.00 4.90 – 5.10 × 0.50");
         assert_eq!(row("nginx"), "nginx 5.20 4.50 – 10.0 noise × 0.52 noise × 1.04");
+    }
+
+    #[test]
+    fn figures_from_a_busy_machine_are_called_so() {
+        let mut report = fixture::report();
+        assert!(
+            text(&report).contains("others had 25 % of it") && text(&report).contains("too much")
+        );
+        report.busy_before.fill(0.05);
+        assert!(!text(&report).contains("too much"));
     }
 
     #[test]

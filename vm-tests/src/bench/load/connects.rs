@@ -10,12 +10,7 @@ use std::{
 use futures_util::future::join_all;
 use proxy_user::config::Period;
 
-use super::{
-    Outcome,
-    outcome::{Failures, Times},
-    ping::once,
-    threads::spread,
-};
+use super::{Outcome, outcome::Part, ping::once, threads::spread};
 
 const MESSAGE: usize = 64;
 
@@ -31,12 +26,6 @@ pub(crate) struct Args {
     length: Period,
 }
 
-#[derive(Default)]
-struct Part {
-    times: Times,
-    failures: Failures,
-}
-
 /// How much there is to do.
 struct Budget {
     taken: AtomicU64,
@@ -49,13 +38,7 @@ pub(crate) fn run(to: &[SocketAddr], args: Args) -> anyhow::Result<Outcome> {
     let until = began + args.length.get();
     let budget = &Budget { taken: AtomicU64::new(0), at_most: args.at_most, until };
     let parts = spread(args.connections, |workers| on_one_thread(to, budget, workers.len()))?;
-    let took = began.elapsed();
-    let mut all = Part::default();
-    for part in &parts {
-        all.times.absorb(&part.times);
-        all.failures.absorb(&part.failures);
-    }
-    Ok(Outcome::of_times(took, &all.times, all.failures))
+    Ok(Outcome::of_parts(began.elapsed(), &parts))
 }
 
 async fn on_one_thread(to: &[SocketAddr], budget: &Budget, workers: usize) -> Part {

@@ -30,6 +30,13 @@ pub(crate) struct Latency {
     pub p999: f64,
 }
 
+/// What one thread has done.
+#[derive(Default)]
+pub(crate) struct Part {
+    pub times: Times,
+    pub failures: Failures,
+}
+
 /// How long each of many things took.
 pub(crate) struct Times(Histogram<u64>);
 
@@ -38,8 +45,14 @@ impl Outcome {
         Self { seconds: took.as_secs_f64(), done, failures, latency: None }
     }
 
-    pub(crate) fn of_times(took: Duration, times: &Times, failures: Failures) -> Self {
-        Self { latency: times.latency(), ..Self::new(took, times.0.len(), failures) }
+    pub(crate) fn of_parts(took: Duration, parts: &[Part]) -> Self {
+        let mut all = Part::default();
+        for part in parts {
+            all.times.absorb(&part.times);
+            all.failures.absorb(&part.failures);
+        }
+        let latency = all.times.latency();
+        Self { latency, ..Self::new(took, all.times.0.len(), all.failures) }
     }
 
     /// Of what was done, a second.
@@ -69,7 +82,7 @@ impl Times {
         self.0.saturating_record(nanos(took));
     }
 
-    pub(crate) fn absorb(&mut self, others: &Self) {
+    fn absorb(&mut self, others: &Self) {
         self.0.add(&others.0).expect("of the same bounds");
     }
 
@@ -100,7 +113,8 @@ mod tests {
         (1..=1000).for_each(|micros| times.record(Duration::from_micros(micros)));
         let mut failures = Failures::default();
         failures.add("connect: timed out".into());
-        let outcome = Outcome::of_times(Duration::from_secs(2), &times, failures);
+        let part = Part { times, failures };
+        let outcome = Outcome::of_parts(Duration::from_secs(2), &[part]);
         let text = serde_json::to_string(&outcome).expect("JSON");
         let read: Outcome = serde_json::from_str(&text).expect("our own");
         assert_eq!((read.done, read.failures.total()), (1000, 1));

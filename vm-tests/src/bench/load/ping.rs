@@ -10,12 +10,13 @@ use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::timeout,
 };
 
 use super::{
     Ask, Outcome, Window,
-    outcome::{Failures, Times},
-    stream::{Failure, in_time, open},
+    outcome::{Failures, Part, Times},
+    stream::{Failure, PATIENCE, in_time, open},
     threads::spread,
 };
 
@@ -28,12 +29,6 @@ pub(crate) struct Args {
     connections: usize,
     #[command(flatten)]
     window: Window,
-}
-
-#[derive(Default)]
-struct Part {
-    times: Times,
-    failures: Failures,
 }
 
 /// Within which round trips count.
@@ -50,12 +45,7 @@ pub(crate) fn run(to: &[SocketAddr], args: Args) -> anyhow::Result<Outcome> {
         let targets: Vec<_> = numbers.iter().map(|number| to[number % to.len()]).collect();
         async move { on_one_thread(&targets, args.size, span).await }
     })?;
-    let mut all = Part::default();
-    for part in &parts {
-        all.times.absorb(&part.times);
-        all.failures.absorb(&part.failures);
-    }
-    Ok(Outcome::of_times(args.window.length.get(), &all.times, all.failures))
+    Ok(Outcome::of_parts(args.window.length.get(), &parts))
 }
 
 async fn on_one_thread(targets: &[SocketAddr], size: u32, span: Span) -> Part {
@@ -91,9 +81,8 @@ async fn connection(
             }
         }
     };
-    tokio::time::timeout(left + super::stream::PATIENCE, all)
-        .await
-        .unwrap_or_else(|late| Err(Failure::new("echo", late.into())))
+    let done = timeout(left + PATIENCE, all).await;
+    done.unwrap_or_else(|late| Err(Failure::new("echo", late.into())))
 }
 
 async fn round_trip(stream: &mut TcpStream, message: &mut [u8]) -> Result<(), Failure> {

@@ -1,6 +1,9 @@
 //! Connections spread over threads, each with a small runtime of its own.
 
-use std::{thread, thread::available_parallelism};
+use std::{
+    thread,
+    thread::{ScopedJoinHandle, available_parallelism},
+};
 
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Builder;
@@ -15,7 +18,7 @@ pub(crate) fn spread<T: Send, F: Future<Output = T>>(
     thread::scope(|scope| {
         let parts = (0..threads).map(|first| (first..connections).step_by(threads).collect());
         let handles: Vec<_> = parts.map(|part| scope.spawn(move || run(work(part)))).collect();
-        let joined = handles.into_iter().map(|handle| handle.join());
+        let joined = handles.into_iter().map(ScopedJoinHandle::join);
         joined.map(|done| done.unwrap_or_else(|_| Err(anyhow!("a thread panicked")))).collect()
     })
 }

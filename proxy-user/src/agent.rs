@@ -7,48 +7,38 @@
 //!     +---- refresh ------+------- suspects, when one fails ----+
 //! ```
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    future::Future,
-    io,
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    sync::Arc,
-    time::Duration,
-};
+mod parts;
 
-use anyhow::{Context as _, anyhow};
+use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc};
+
+use anyhow::Context as _;
 use jiff::Timestamp;
 use proxy_common::{backend::BackendId, config::Events};
 use thiserror::Error;
 use tokio::{
     sync::{OwnedMutexGuard, watch},
-    task::{JoinError, JoinSet},
-    time::{sleep, timeout},
+    task::JoinSet,
+    time::sleep,
 };
 
+use self::parts::Parts;
 use crate::{
     admin::Admin,
-    backends::Snapshot,
     carriers::carriers,
     cluster::Cluster,
-    config::{Config, DrainConfig, Refusal, Route},
+    config::{Config, DrainConfig, Route},
     datapath::{
         Datapath, Packet,
-        carry::Carrier,
         flows::{Flows, Turn},
-        listener::{Bound, Leftover},
         tally::Tally,
     },
     files::Files,
     journal::{Journal, Kind},
     lifecycle::{Phase, Stops},
+    listeners::Listeners,
     report::{DatapathFacts, PacketFacts, Report},
     succession::{self, Estate, Heir, Host, Predecessor},
 };
-
-/// Connections wait so long in the kernel's queue for a first backend, rather than be refused.
-const FIRST_BACKEND: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Error)]
 pub enum Failure {
@@ -80,14 +70,6 @@ struct Agent {
     parts: Parts,
 }
 
-/// What runs beside each other.
-struct Parts {
-    /// One for each address that is listened on.
-    listening: JoinSet<Leftover>,
-    /// None of them ends by itself.
-    tasks: JoinSet<anyhow::Result<()>>,
-}
-
 impl Agent {
     /// What can be refused is refused before anything is attached, and before an agent whose place
     /// this one takes makes room.
@@ -95,9 +77,10 @@ impl Agent {
         let started_at = Timestamp::now();
         let (files, journal) = (Files::raised()?, Journal::default());
         let (mut estate, mut predecessor) = inherit(&config, &journal).await?;
-        let bound = bind(&config, &mut estate)?;
+        let listeners = Listeners::bind(&config, &mut estate)?;
         let admin = Admin::open(config.admin, estate.take(config.admin)).await?;
-        let copies = copies(&bound, &admin)?;
+        let mut copies = listeners.copies()?;
+        copies.push(admin.copy()?);
         let mut clusters = clusters(&config, &journal)?;
         let tally = Arc::new(Tally::default());
         let carriers = carriers(&config, &clusters, files, &tally)?;
@@ -120,15 +103,14 @@ impl Agent {
             journal: journal.clone(),
         };
         let snapshots: Vec<_> = clusters.iter().map(Cluster::snapshots).collect();
-        let listening = listen(bound, carriers, &journal, &serving, &snapshots);
+        let listening = listeners.run(carriers, &journal, &serving, &snapshots);
         clusters.into_iter().for_each(|cluster| cluster.run(&mut tasks));
         let request = stops.request();
         let admin =
             async { admin.serve(report, request).await.context("the admin endpoint broke") };
         tasks.spawn(admin);
         if let Some(predecessor) = predecessor {
-            predecessor.retire().await?;
-            journal.note(Kind::Lifecycle, "an earlier agent has made room and retires");
+            retire(predecessor, &journal).await;
         }
         let host = host(config.admin, copies, &journal);
         let parts = Parts { listening, tasks };
@@ -208,38 +190,6 @@ impl Agent {
     }
 }
 
-impl Parts {
-    /// When one of those ends that should not.
-    async fn break_down(&mut self) -> anyhow::Error {
-        tokio::select! {
-            ended = self.tasks.join_next() => broken(ended),
-            ended = self.listening.join_next() => {
-                broken(ended.map(|joined| joined.map(|_| Ok(()))))
-            }
-        }
-    }
-
-    async fn unless_broken<T>(&mut self, work: impl Future<Output = T>) -> anyhow::Result<T> {
-        tokio::select! {
-            done = work => Ok(done),
-            broken = self.break_down() => Err(broken),
-        }
-    }
-
-    /// Waits for open connections, at most so long; returns how many were reset then.
-    async fn drain(&mut self, patience: Duration) -> anyhow::Result<usize> {
-        let mut draining = JoinSet::new();
-        while let Some(leftover) = self.listening.join_next().await {
-            draining.spawn(leftover?.drain(patience));
-        }
-        let mut cut = 0;
-        while let Some(ended) = draining.join_next().await {
-            cut += ended?;
-        }
-        Ok(cut)
-    }
-}
-
 /// The sockets that systemd and an earlier agent have bound.
 async fn inherit(
     config: &Config,
@@ -254,6 +204,14 @@ async fn inherit(
     Ok((estate, Some(predecessor)))
 }
 
+/// One that dies at this very moment has made room as well.
+async fn retire(predecessor: Predecessor, journal: &Journal) {
+    match predecessor.retire().await {
+        Ok(()) => journal.note(Kind::Lifecycle, "the earlier agent has made room and retires"),
+        Err(error) => journal.warn(Kind::Lifecycle, format!("{error:#}; this one serves")),
+    }
+}
+
 /// For successors, who keep the queues of these sockets alive.
 fn host(admin: SocketAddr, copies: Vec<OwnedFd>, journal: &Journal) -> Option<Host> {
     let host = Host::open(admin, copies);
@@ -264,25 +222,6 @@ fn host(admin: SocketAddr, copies: Vec<OwnedFd>, journal: &Journal) -> Option<Ho
     host.ok()
 }
 
-fn copies(bound: &BTreeMap<SocketAddr, Bound>, admin: &Admin) -> io::Result<Vec<OwnedFd>> {
-    let mut copies = vec![admin.copy()?];
-    for bound in bound.values() {
-        copies.extend(bound.copies()?);
-    }
-    Ok(copies)
-}
-
-fn bind(config: &Config, estate: &mut Estate) -> Result<BTreeMap<SocketAddr, Bound>, Refusal> {
-    let mut bound = BTreeMap::new();
-    for route in &config.routes {
-        if let Entry::Vacant(place) = bound.entry(route.listen) {
-            let given = estate.take(route.listen);
-            place.insert(Bound::new(route.listen, config.listener.legs, given)?);
-        }
-    }
-    Ok(bound)
-}
-
 /// Each says in the journal which it is, where there are several.
 fn clusters(config: &Config, journal: &Journal) -> anyhow::Result<Vec<Cluster>> {
     let one = |route| match config.routes.len() {
@@ -290,36 +229,6 @@ fn clusters(config: &Config, journal: &Journal) -> anyhow::Result<Vec<Cluster>> 
         _ => Cluster::new(config, route, &journal.about(&route.endpoint)),
     };
     config.routes.iter().map(one).collect()
-}
-
-fn listen(
-    bound: BTreeMap<SocketAddr, Bound>,
-    mut carriers: BTreeMap<SocketAddr, Carrier>,
-    journal: &Journal,
-    serving: &watch::Receiver<Phase>,
-    snapshots: &[watch::Receiver<Arc<Snapshot>>],
-) -> JoinSet<Leftover> {
-    let mut listening = JoinSet::new();
-    for (address, bound) in bound {
-        let Some(carrier) = carriers.remove(&address) else { continue };
-        let listener = bound.serve(carrier, journal.clone());
-        let (first, serving) = (first_backends(snapshots.to_vec()), serving.clone());
-        listening.spawn(async {
-            first.await;
-            listener.run(serving).await
-        });
-    }
-    listening
-}
-
-/// Until something is known to live of each cluster, or that nothing does, or it takes too long.
-async fn first_backends(snapshots: Vec<watch::Receiver<Arc<Snapshot>>>) {
-    let all = async {
-        for mut snapshots in snapshots {
-            let _gone = snapshots.wait_for(|snapshot| snapshot.is_judged).await;
-        }
-    };
-    let _as_it_is = timeout(FIRST_BACKEND, all).await;
 }
 
 fn announce(journal: &Journal, config: &Config, datapath: &Datapath, files: Files) {
@@ -366,12 +275,4 @@ fn run_datapath(
     });
     let (packet, turn) = packet.unzip();
     (DatapathFacts { name, reason: datapath.reason, packet }, turn)
-}
-
-fn broken(ended: Option<Result<anyhow::Result<()>, JoinError>>) -> anyhow::Error {
-    match ended {
-        Some(Ok(Err(error))) => error,
-        Some(Err(panic)) => anyhow!("a part of the agent broke: {panic}"),
-        Some(Ok(Ok(()))) | None => anyhow!("a part of the agent ended by itself"),
-    }
 }

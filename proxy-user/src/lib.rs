@@ -17,6 +17,7 @@ mod files;
 pub mod health;
 pub mod journal;
 mod lifecycle;
+mod listeners;
 pub mod logging;
 mod metrics;
 mod report;

@@ -2,6 +2,7 @@
 //! the counters and logs flows. What the kernel is asked runs on a thread that may block.
 
 mod alarm;
+mod clocks;
 mod log;
 mod view;
 
@@ -17,17 +18,17 @@ use proxy_common::{config::Events, event::Change};
 use tokio::{
     sync::{Mutex, watch},
     task::spawn_blocking,
-    time::{Interval, MissedTickBehavior, interval},
 };
 
 pub use self::view::View;
 use self::{
+    clocks::{Clocks, Due, SWEEP},
     log::FlowLog,
     view::{Alarms, Counted},
 };
 use super::kernel::{
     Kernel, Target,
-    reset::{self, Doomed, Resets, Sum},
+    reset::{Doomed, Resets, Sum},
     sweep::Step,
 };
 use crate::{
@@ -36,15 +37,9 @@ use crate::{
     journal::{Journal, Kind},
 };
 
-/// Between two rounds through the flow table.
-const SWEEP: Duration = Duration::from_secs(2);
 /// Between two steps of a round.
 const STEP: Duration = Duration::from_millis(10);
-/// How old counters may be; a snapshot that could not be put in force is tried again as often.
-const COLLECT: Duration = Duration::from_millis(500);
 
-/// Between two looks for flow events; the ring buffer holds what comes in ten times as long.
-const LISTEN: Duration = Duration::from_millis(100);
 /// Flow events that are logged in one go, while nothing else is asked of the kernel.
 const EVENTS: usize = 4_096;
 
@@ -65,33 +60,6 @@ pub struct Flows {
 
 /// Who holds it works with the packet path; whoever keeps it has the others wait.
 pub type Turn = Arc<Mutex<()>>;
-
-/// What is to be done next.
-enum Due {
-    Publish,
-    Collect,
-    Reset,
-    Listen,
-    Sweep,
-}
-
-struct Clocks {
-    sweep: Interval,
-    collect: Interval,
-    pace: Interval,
-    listen: Interval,
-}
-
-impl Clocks {
-    fn new() -> Self {
-        Self {
-            sweep: every(SWEEP),
-            collect: every(COLLECT),
-            pace: every(reset::PACE),
-            listen: every(LISTEN),
-        }
-    }
-}
 
 impl Flows {
     pub fn new(
@@ -329,12 +297,6 @@ impl Flows {
             }
         });
     }
-}
-
-fn every(period: Duration) -> Interval {
-    let mut interval = interval(period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
 }
 
 const fn change(doom: Doom) -> Change {

@@ -130,6 +130,7 @@ impl Agent {
                 .env(state::MARK, &launch.lab)
                 // Flags beat the environment: a scenario may say otherwise.
                 .env("ENIGATE_ABSENT_GRACE", "1s")
+                .env("ENIGATE_DRAIN_DEADLINE", "5s")
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)

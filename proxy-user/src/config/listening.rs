@@ -41,13 +41,14 @@ pub struct ConnectionLimits {
 pub struct Legs {
     /// Silence before the first keepalive, in whole seconds.
     pub keepalive: Duration,
-    /// How long what was sent may stay without an acknowledgement (RFC 5482).
+    /// How long what was sent may stay without an acknowledgement (RFC 5482), or a reader keep its
+    /// window shut (tcp(7)): somebody may have paused what they look at.
     pub user_timeout: Duration,
 }
 
 impl Default for Legs {
     fn default() -> Self {
-        Self { keepalive: Duration::from_secs(60), user_timeout: Duration::from_secs(90) }
+        Self { keepalive: Duration::from_secs(60), user_timeout: Duration::from_secs(300) }
     }
 }
 

@@ -191,8 +191,8 @@ pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub keepalive: Option<Period>,
 
-    /// Time that either peer of a relayed connection may leave data without an acknowledgement
-    /// [default: 90s]
+    /// Time that either peer of a relayed connection may leave data without an acknowledgement, or
+    /// keep its window shut [default: 5m]
     #[arg(long, env = "ENIGATE_USER_TIMEOUT", value_name = "DURATION")]
     #[arg(allow_hyphen_values = true)]
     #[serde(deserialize_with = "parsed")]

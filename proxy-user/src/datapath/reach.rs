@@ -6,13 +6,9 @@ use std::{
     time::Duration,
 };
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use nix::errno::Errno;
-use tokio::{
-    net::TcpStream,
-    sync::watch,
-    task::{JoinError, JoinSet},
-    time::timeout,
-};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{
     ledger::Ledger,
@@ -50,19 +46,20 @@ impl Reach {
         if order.is_empty() {
             return Err(Failure::NoBackend);
         }
-        let mut attempts = JoinSet::new();
+        let mut attempts = FuturesUnordered::new();
         for backend in order {
-            attempts.spawn(attempt(backend, self.limit, self.legs));
-            match timeout(HEAD_START, attempts.join_next()).await {
-                Ok(ended) => {
-                    if let Some(reached) = ended.map_or(Ok(None), |ended| self.reached(ended))? {
+            attempts.push(attempt(backend, self.limit, self.legs));
+            match timeout(HEAD_START, attempts.next()).await {
+                Ok(Some(ended)) => {
+                    if let Some(reached) = self.reached(ended)? {
                         return Ok(reached);
                     }
                 }
+                Ok(None) => {}
                 Err(_still_waiting) => self.is_slow(&backend),
             }
         }
-        while let Some(ended) = attempts.join_next().await {
+        while let Some(ended) = attempts.next().await {
             if let Some(reached) = self.reached(ended)? {
                 return Ok(reached);
             }
@@ -71,15 +68,11 @@ impl Reach {
     }
 
     /// `None`: another may be. What is wrong with this process is wrong with every attempt.
-    fn reached(
-        &self,
-        ended: Result<Attempt, JoinError>,
-    ) -> Result<Option<(Backend, TcpStream)>, Failure> {
+    fn reached(&self, ended: Attempt) -> Result<Option<(Backend, TcpStream)>, Failure> {
         match ended {
-            Ok((backend, Ok(stream))) => return Ok(Some((backend, stream))),
-            Ok((_, Err(error))) if is_ours(&error) => return Err(Failure::NoDescriptors),
-            Ok((backend, Err(error))) => self.missed(&backend, &error),
-            Err(panic) => tracing::error!("an attempt to connect broke: {panic}"),
+            (backend, Ok(stream)) => return Ok(Some((backend, stream))),
+            (_, Err(error)) if is_ours(&error) => return Err(Failure::NoDescriptors),
+            (backend, Err(error)) => self.missed(&backend, &error),
         }
         Ok(None)
     }

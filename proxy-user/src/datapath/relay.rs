@@ -39,11 +39,15 @@ pub struct Manner {
     pub pipes: Arc<Pipes>,
 }
 
+/// From so many bytes on, the backend's queues are kept from growing: the client's are bounded by
+/// what they inherit, and most connections never come so far.
+const BULK: u64 = 256 * 1024;
+
 /// Unless all ends well, both streams are reset as they are dropped here.
 pub fn relay<'a>(pair: Pair, account: &'a Account, manner: &'a Manner) -> Relay<'a> {
     let Pair { client, backend, unsent } = pair;
     let (up, down) = (Way::holding(unsent), Way::holding(Vec::new()));
-    Relay { client, backend, up, down, patience: None, account, manner }
+    Relay { client, backend, up, down, is_bulk: false, patience: None, account, manner }
 }
 
 /// A hand-written future: an idle connection is to be small, and `async` would keep what each of
@@ -53,6 +57,7 @@ pub struct Relay<'a> {
     backend: TcpStream,
     up: Way,
     down: Way,
+    is_bulk: bool,
     /// While one way has ended and the other has not.
     patience: Option<Patience>,
     account: &'a Account,
@@ -64,6 +69,7 @@ impl Future for Relay<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let relay = self.get_mut();
+        relay.look_for_bulk()?;
         match (relay.poll_up(context)?, relay.poll_down(context)?) {
             (Poll::Pending, Poll::Pending) => Poll::Pending,
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(relay.close_in_peace()),
@@ -83,6 +89,7 @@ impl Relay<'_> {
             direction: Direction::ToBackend,
             account: self.account,
             pipes: &self.manner.pipes,
+            is_last: self.down.has_ended(),
         };
         self.up.poll(&mut lane, context)
     }
@@ -96,8 +103,19 @@ impl Relay<'_> {
             direction: Direction::ToClient,
             account: self.account,
             pipes: &self.manner.pipes,
+            is_last: self.up.has_ended(),
         };
         self.down.poll(&mut lane, context)
+    }
+
+    fn look_for_bulk(&mut self) -> Result<(), Failure> {
+        let moved =
+            self.account.total(Direction::ToBackend) + self.account.total(Direction::ToClient);
+        if !self.is_bulk && moved >= BULK {
+            self.is_bulk = true;
+            socket::bound_queues(&self.backend).map_err(|_| Failure::BackendBroke)?;
+        }
+        Ok(())
     }
 
     /// The other way has ended.

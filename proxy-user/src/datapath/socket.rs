@@ -27,8 +27,6 @@ const BACKLOG: i32 = 4096;
 const RECEIVE: usize = 1024 * 1024;
 const SEND: usize = 768 * 1024;
 
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-
 /// So many sockets share the address, and the kernel spreads connections over them. What they
 /// accept is prepared: Linux clones the listening socket with its options.
 ///
@@ -60,19 +58,21 @@ pub fn share(given: Vec<TcpListener>, legs: Legs, count: usize) -> io::Result<Ve
 
 fn listening(socket: Socket, legs: Legs) -> io::Result<TcpListener> {
     prepare(&socket, legs)?;
+    bound_queues(&socket)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
 /// From here on the stream is closed by a reset, however it comes to be dropped, until
 /// [`close_in_peace`] says that every byte has been passed on.
+///
+/// How many keepalives may go unanswered is for the user timeout to say (tcp(7)).
 pub fn prepare(stream: &impl AsFd, legs: Legs) -> io::Result<()> {
-    let keepalive = TcpKeepalive::new().with_time(legs.keepalive).with_interval(KEEPALIVE_INTERVAL);
+    let keepalive = TcpKeepalive::new().with_time(legs.keepalive);
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(legs.user_timeout))?;
-    bound_queues(stream)?;
     socket.set_linger(Some(Duration::ZERO))
 }
 
@@ -83,7 +83,8 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn bound_queues(stream: &impl AsFd) -> io::Result<()> {
+/// A stream of few bytes can do without: its queues grow as they are used.
+pub fn bound_queues(stream: &impl AsFd) -> io::Result<()> {
     set_or_less(stream, RcvBufForce, RcvBuf, RECEIVE)?;
     set_or_less(stream, SndBufForce, SndBuf, SEND)
 }

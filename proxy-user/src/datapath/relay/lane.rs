@@ -28,6 +28,8 @@ pub struct Lane<'a> {
     pub direction: Direction,
     pub account: &'a Account,
     pub pipes: &'a Arc<Pipes>,
+    /// The other direction has ended.
+    pub is_last: bool,
 }
 
 impl Lane<'_> {
@@ -76,8 +78,12 @@ impl Lane<'_> {
         Poll::Ready(Ok(()))
     }
 
-    /// Passes the source's end on: everything before it was taken.
+    /// Passes the source's end on: everything before it was taken. Of the last direction, closing
+    /// the socket does.
     pub fn end(&self) -> Result<(), Failure> {
+        if self.is_last {
+            return Ok(());
+        }
         SockRef::from(&*self.to).shutdown(Shutdown::Write).map_err(|_| self.to_broke)
     }
 

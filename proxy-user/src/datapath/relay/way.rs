@@ -59,6 +59,10 @@ impl Way {
         Self::Copying(Copy { rest, ..Copy::default() })
     }
 
+    pub const fn has_ended(&self) -> bool {
+        matches!(self, Self::Ended)
+    }
+
     /// Until the source has ended and the other side has taken everything, its end too.
     pub fn poll(
         &mut self,

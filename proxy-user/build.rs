@@ -1,4 +1,4 @@
-//! Builds the eBPF object and embeds it, when this host has what that takes.
+//! Builds the eBPF objects and embeds them, when this host has what that takes.
 //!
 //! `ENIGATE_EBPF=require` makes a missing toolchain an error; without it the agent is built
 //! without the packet path and says so when it is asked for it, so that host unit tests need no
@@ -13,7 +13,8 @@ mod ebpf_toolchain;
 
 use ebpf_toolchain::Toolchain;
 
-const OBJECT: &str = "enigate-ebpf";
+/// The packet path, and the sockmap data path.
+const OBJECTS: [&str; 2] = ["enigate-ebpf", "enigate-splice"];
 
 fn main() -> anyhow::Result<()> {
     println!("cargo:rerun-if-env-changed=ENIGATE_EBPF");
@@ -43,13 +44,15 @@ fn build(toolchain: &Toolchain) -> anyhow::Result<()> {
     let target = out.join("ebpf-target");
     let mut command = toolchain.cargo_build();
     command
-        .args(["--quiet", "--package", "proxy-ebpf", "--bin", OBJECT, "--features", "programs"])
+        .args(["--quiet", "--package", "proxy-ebpf", "--bins", "--features", "programs"])
         .arg("--target-dir")
         .arg(&target)
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags()?);
     run(&mut command)?;
-    fs::copy(target.join("bpfel-unknown-none/release").join(OBJECT), out.join(OBJECT))
-        .context("cannot copy the eBPF object")?;
+    for object in OBJECTS {
+        fs::copy(target.join("bpfel-unknown-none/release").join(object), out.join(object))
+            .with_context(|| format!("cannot copy the eBPF object {object}"))?;
+    }
     println!("cargo:rustc-cfg=ebpf_built");
     Ok(())
 }

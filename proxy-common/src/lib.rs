@@ -13,6 +13,7 @@ pub mod event;
 pub mod flow;
 pub mod reason;
 pub mod reserved;
+pub mod splice;
 pub mod stamp;
 
 /// Version of all map layouts together. Pinned maps of another version are never touched.

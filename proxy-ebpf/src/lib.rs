@@ -15,6 +15,7 @@ pub mod mss;
 pub mod packet;
 pub mod parse;
 pub mod select;
+pub mod splice;
 pub mod translate;
 
 #[cfg(any(test, feature = "testing"))]

@@ -83,11 +83,12 @@ impl Agent {
         copies.push(admin.copy()?);
         let mut clusters = clusters(&config, &journal)?;
         let tally = Arc::new(Tally::default());
-        let carriers = carriers(&config, &clusters, files, &tally)?;
+        let mut carriers = carriers(&config, &clusters, files, &tally)?;
         if let Some(predecessor) = &mut predecessor {
             predecessor.pause().await?;
         }
         let datapath = Datapath::open(&config).await?;
+        carriers.values_mut().for_each(|carrier| carrier.mover = datapath.mover());
 
         announce(&journal, &config, &datapath, files);
         let (phase, serving) = watch::channel(Phase::Serving);
@@ -274,5 +275,6 @@ fn run_datapath(
         (PacketFacts { hook, interface, view }, turn)
     });
     let (packet, turn) = packet.unzip();
-    (DatapathFacts { name, reason: datapath.reason, packet }, turn)
+    let sockmap = datapath.sockmap;
+    (DatapathFacts { name, reason: datapath.reason, packet, sockmap }, turn)
 }

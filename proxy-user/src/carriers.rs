@@ -9,6 +9,7 @@ use crate::{
     datapath::{
         carry::Carrier,
         limits::Limits,
+        mover::Mover,
         preface::Wants,
         reach::Reach,
         relay::{Manner, Pipes},
@@ -59,6 +60,7 @@ fn carrier(
         manner: Manner { half_closed: listener.half_closed, pipes: pipes.clone() },
         flow_log: config.log.flows,
         tally,
+        mover: Mover::Relay,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod ledger;
 pub mod limits;
 pub mod listener;
+pub mod mover;
 mod pick;
 pub mod preface;
 pub mod reach;
@@ -18,19 +19,28 @@ pub mod relay;
 pub mod requirements;
 pub mod routes;
 mod socket;
+pub mod sockmap;
 pub mod tally;
+
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
-use self::kernel::{Attachment, Hook, Kernel};
+use self::{
+    kernel::{Attachment, Hook, Kernel},
+    mover::Mover,
+    sockmap::Sockmap,
+};
 use crate::config::{Config, DatapathChoice, HookChoice, InterfaceName, PacketConfig, Refusal};
 
 pub struct Datapath {
     pub reason: String,
-    /// `None`: the listener relays everything.
+    /// `None`: the listener takes everything.
     pub packet: Option<Packet>,
+    /// `None`: what the listener takes is relayed.
+    pub sockmap: Option<Arc<Sockmap>>,
 }
 
 pub struct Packet {
@@ -40,7 +50,16 @@ pub struct Packet {
 
 impl Datapath {
     pub fn name(&self) -> &'static str {
-        if self.packet.is_some() { "packet" } else { "relay" }
+        match (&self.packet, &self.sockmap) {
+            (Some(_), _) => "packet",
+            (None, Some(_)) => "sockmap",
+            (None, None) => "relay",
+        }
+    }
+
+    /// For what the listener accepts.
+    pub fn mover(&self) -> Mover {
+        self.sockmap.clone().map_or(Mover::Relay, Mover::Sockmap)
     }
 
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
@@ -52,6 +71,11 @@ impl Datapath {
             DatapathChoice::Relay => Ok(Self::relay("asked for by --datapath relay")),
             DatapathChoice::Packet => {
                 Self::packet(plan(config)?, "asked for by --datapath packet").await
+            }
+            DatapathChoice::Sockmap => {
+                let sockmap = Some(tested_sockmap(config).await?);
+                let reason = "asked for by --datapath sockmap, and its self-test has passed";
+                Ok(Self { reason: reason.into(), packet: None, sockmap })
             }
             DatapathChoice::Auto => Self::best(config).await,
         }
@@ -74,7 +98,7 @@ impl Datapath {
     }
 
     fn relay(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), packet: None }
+        Self { reason: reason.into(), packet: None, sockmap: None }
     }
 
     async fn packet(attachment: Attachment, reason: &str) -> anyhow::Result<Self> {
@@ -82,7 +106,26 @@ impl Datapath {
         let kernel = spawn_blocking(move || Kernel::attach(&attachment))
             .await
             .context("attaching the packet path")??;
-        Ok(Self { reason: reason.into(), packet: Some(Packet { kernel, interface }) })
+        let packet = Some(Packet { kernel, interface });
+        Ok(Self { reason: reason.into(), packet, sockmap: None })
+    }
+}
+
+/// Made and tried out on loopback, so that a kernel which cannot be trusted with it is refused.
+pub async fn tested_sockmap(config: &Config) -> Result<Arc<Sockmap>, Refusal> {
+    let refused = |wrong: String| {
+        let wrong = format!("{wrong}; use --datapath relay or packet");
+        Refusal::new("datapath", DatapathChoice::Sockmap, wrong)
+    };
+    let missing = requirements::missing();
+    if !missing.is_empty() {
+        return Err(refused(missing.join("; ")));
+    }
+    let sockmap = Sockmap::open(config.packet.connections);
+    let sockmap = Arc::new(sockmap.map_err(|error| refused(format!("{error:#}")))?);
+    match sockmap.self_test().await {
+        Ok(()) => Ok(sockmap),
+        Err(failed) => Err(refused(failed.to_string())),
     }
 }
 

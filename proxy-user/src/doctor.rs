@@ -12,7 +12,7 @@ use crate::{
         interface,
         kernel::{self, BPFFS, is_on_bpffs},
         listener::Bound,
-        plan,
+        plan, tested_sockmap,
     },
     discovery::{Resolver, Sieve, examine as examine_folder},
     environment,
@@ -48,7 +48,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings.push(admin(config, running.as_ref()).await);
     findings.extend(files(config));
     findings.push(health(&config.health.probing));
-    findings.extend(datapath(config));
+    findings.extend(datapath(config).await);
     findings.extend(
         environment::strangers()
             .iter()
@@ -112,9 +112,12 @@ fn health(probing: &Probing) -> Finding {
     finding("health", level, format!("{probing}{advice}"))
 }
 
-fn datapath(config: &Config) -> Vec<Finding> {
+async fn datapath(config: &Config) -> Vec<Finding> {
     if let Err(refusal) = interface::must_be_there(config) {
         return vec![finding("datapath", Level::Fail, refusal)];
+    }
+    if config.datapath == DatapathChoice::Sockmap {
+        return vec![sockmap(config).await];
     }
     if let Some(what) = config.needs_the_listener() {
         return vec![finding("datapath", Level::Ok, format!("relay: {what}"))];
@@ -134,6 +137,13 @@ fn datapath(config: &Config) -> Vec<Finding> {
         (_, Err(refusal)) => refusal,
     };
     vec![finding("datapath", unfit, packet)]
+}
+
+async fn sockmap(config: &Config) -> Finding {
+    match tested_sockmap(config).await {
+        Ok(_tested) => finding("datapath", Level::Ok, "sockmap, whose self-test passes here"),
+        Err(refusal) => finding("datapath", Level::Fail, refusal),
+    }
 }
 
 fn source_ports(wanted: SourcePorts, unfit: Level) -> Finding {

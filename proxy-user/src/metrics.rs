@@ -164,7 +164,17 @@ impl Scrape {
         out.counter("enigate_listener_relayed", "Connections that reached a backend", relayed)?;
         out.gauge("enigate_listener_open", "Connections open now", [(vec![], listener.open)])?;
         let failures = listener.failures.iter().map(|(why, n)| (label("reason", why), *n));
-        out.counter("enigate_listener_failures", "Refused or broken, by reason", failures)
+        out.counter("enigate_listener_failures", "Refused or broken, by reason", failures)?;
+        self.sockmap(out)
+    }
+
+    fn sockmap(&self, out: &mut Writer<'_>) -> fmt::Result {
+        let Some(sockmap) = &self.status.datapath.sockmap else { return Ok(()) };
+        out.gauge("enigate_sockmap_open", "Connections in the map", [(vec![], sockmap.open)])?;
+        let spliced = [(vec![], sockmap.spliced)];
+        out.counter("enigate_sockmap_spliced", "Connections put into the map", spliced)?;
+        let fell_back = sockmap.fell_back.iter().map(|(why, n)| (label("reason", why), *n));
+        out.counter("enigate_sockmap_fell_back", "Left to user space for good", fell_back)
     }
 
     fn consumers(&self, out: &mut Writer<'_>) -> fmt::Result {

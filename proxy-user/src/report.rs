@@ -18,6 +18,7 @@ use crate::{
         flows::View,
         kernel::BackendCounters,
         ledger::Ledger,
+        sockmap::Sockmap,
         tally::{Tally, Traffic},
     },
     discovery::Knowledge,
@@ -56,6 +57,7 @@ pub struct DatapathFacts {
     pub name: &'static str,
     pub reason: String,
     pub packet: Option<PacketFacts>,
+    pub sockmap: Option<Arc<Sockmap>>,
 }
 
 #[derive(Clone)]
@@ -132,6 +134,7 @@ impl Report {
             flow_capacity: view.capacity,
             flow_events_lost: view.counted.events_lost,
             mss_clamped: view.counted.mss_clamped,
+            sockmap: self.datapath.sockmap.as_ref().map(|sockmap| sockmap.status()),
         }
     }
 }

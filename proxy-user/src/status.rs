@@ -48,7 +48,7 @@ impl Status {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatapathStatus {
-    /// `packet` or `relay`.
+    /// `packet`, `sockmap` or `relay`.
     pub name: String,
     /// Why this one.
     pub reason: String,
@@ -62,6 +62,8 @@ pub struct DatapathStatus {
     pub flow_events_lost: u64,
     /// SYNs whose maximum segment size was lowered.
     pub mss_clamped: u64,
+    /// On the sockmap data path alone.
+    pub sockmap: Option<SockmapStatus>,
     /// Connections that the agent has ended, by reason.
     pub resets: BTreeMap<String, u64>,
 }
@@ -148,6 +150,16 @@ pub struct ConsumerStatus {
     pub opened: u64,
     pub bytes_to_backend: u64,
     pub bytes_to_client: u64,
+}
+
+/// What became of relayed connections on the sockmap data path.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SockmapStatus {
+    /// In the map now.
+    pub open: u64,
+    pub spliced: u64,
+    /// Left to user space for good, by reason.
+    pub fell_back: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

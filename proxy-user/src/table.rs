@@ -205,6 +205,7 @@ mod tests {
                 flow_capacity: 262_144,
                 flow_events_lost: 0,
                 mss_clamped: 0,
+                sockmap: None,
                 resets: BTreeMap::new(),
             },
             routes: vec![RouteStatus {

@@ -106,6 +106,7 @@ fn the_whole_must_agree() {
         (["--datapath=packet", "--allow-source=10.0.0.0/8"], "--allow-source needs"),
         (["--datapath=packet", "--max-connections-per-source=9"], "per-source needs"),
         (["--datapath=relay", "--hook=xdp"], "hook: xdp: belongs to the packet path"),
+        (["--datapath=sockmap", "--hook=xdp"], "and the data path is sockmap"),
         (["--datapath=relay", "--mss-clamp=1400"], "mss-clamp: 1400: belongs to the packet path"),
         (["--keepalive=350s", "--datapath=relay"], "keepalive: 350s: must be 1s or longer"),
         (["--keepalive=999ms", "--datapath=relay"], "keepalive: 999ms: must be 1s or longer"),

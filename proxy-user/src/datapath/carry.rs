@@ -13,8 +13,9 @@ use super::{
     account::{Caller, Led},
     ledger::Entry,
     limits::{Limits, Place, Seat, Source},
+    mover::Mover,
     preface::{self, Consumer, Preface, Wants},
-    relay::{Manner, Pair, relay},
+    relay::{Manner, Pair},
     routes::{Route, Routes},
     tally::{Failure, Open, Tally},
 };
@@ -33,6 +34,7 @@ pub struct Carrier {
     pub manner: Manner,
     pub flow_log: Events,
     pub tally: Arc<Tally>,
+    pub mover: Mover,
 }
 
 /// A connection that has a backend.
@@ -71,7 +73,7 @@ impl Carrier {
         let Opened { pair, entry, _place } = opened;
         // What ends first drops the other, and with the relay both streams, which are reset.
         let ended = tokio::select! {
-            ended = relay(pair, &entry, &self.manner) => ended,
+            ended = self.mover.carry(pair, &entry, &self.manner) => ended,
             why = entry.must_end() => Err(why),
         };
         if self.flow_log.include(Change::Finished) {

@@ -42,6 +42,8 @@ pub enum Failure {
     ClientBroke,
     BackendBroke,
     HalfClosedTooLong,
+    /// The sockmap program's account of a connection does not hold, or cannot be read.
+    SpliceBroke,
     BackendDown,
     /// The backend's time to drain was over.
     Drained,
@@ -117,6 +119,7 @@ impl Failure {
             Self::ClientBroke => "client_broke",
             Self::BackendBroke => "backend_broke",
             Self::HalfClosedTooLong => "half_closed_too_long",
+            Self::SpliceBroke => "splice_broke",
             Self::BackendDown => "backend_down",
             Self::Drained => "drained",
             Self::MaxAge => "max_age",

@@ -19,6 +19,11 @@ async fn half_close_and_resets_on_the_relay() {
     half_close_and_resets("endings_relay", "relay", 3).await;
 }
 
+#[tokio::test]
+async fn half_close_and_resets_on_the_sockmap() {
+    half_close_and_resets("endings_sockmap", "sockmap", 3).await;
+}
+
 async fn half_close_and_resets(name: &str, datapath: &str, accepted: u64) {
     let mut lab = lab(name, |options| {
         options.service = Service::Echo;

@@ -25,6 +25,7 @@ mod requests;
 mod rotation;
 mod shortage;
 mod silent_eni;
+mod sockmap;
 mod stalled_reader;
 mod syn_flood;
 mod unprivileged;

@@ -56,7 +56,7 @@ async fn nothing_went_through_the_agent(lab: &mut Scenario) {
 }
 
 /// A sender's and a receiver's, as large as the kernel lets them become.
-fn both_buffers() -> u64 {
+pub fn both_buffers() -> u64 {
     ["tcp_wmem", "tcp_rmem"].map(largest).iter().sum()
 }
 

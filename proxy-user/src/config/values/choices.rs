@@ -13,6 +13,8 @@ pub enum DatapathChoice {
     Auto,
     /// eBPF forwards each packet; needs root
     Packet,
+    /// Sockets joined in the kernel; needs root, and a self-test that passes here
+    Sockmap,
     /// The agent copies bytes; needs no privileges
     Relay,
 }

@@ -62,6 +62,7 @@ fn datapath() -> DatapathStatus {
         flow_capacity: 131_072,
         flow_events_lost: 0,
         mss_clamped: 0,
+        sockmap: None,
         resets: BTreeMap::new(),
     }
 }

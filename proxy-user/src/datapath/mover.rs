@@ -1,0 +1,31 @@
+//! What moves the bytes of the connections that the listener accepts.
+
+use std::sync::Arc;
+
+use super::{
+    account::Account,
+    relay::{Manner, Pair, relay},
+    sockmap::Sockmap,
+    tally::Failure,
+};
+
+#[derive(Clone)]
+pub enum Mover {
+    Relay,
+    Sockmap(Arc<Sockmap>),
+}
+
+impl Mover {
+    /// See [`relay`].
+    pub async fn carry(
+        &self,
+        pair: Pair,
+        account: &Account,
+        manner: &Manner,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Relay => relay(pair, account, manner).await,
+            Self::Sockmap(sockmap) => sockmap.splice(pair, account, manner).await,
+        }
+    }
+}

@@ -143,9 +143,10 @@ impl Control {
             return;
         }
         self.probes.send_modify(|book| note(book, finding));
+        let Some(outcome) = finding.outcome() else { return };
         let at = Instant::now();
         let begun = at.checked_sub(finding.took).unwrap_or(at);
-        self.backends.probed(finding.backend, finding.outcome(), Probed { begun, at });
+        self.backends.probed(finding.backend, outcome, Probed { begun, at });
         self.publish(&Cause::Probed(finding));
     }
 

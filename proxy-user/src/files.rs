@@ -1,9 +1,12 @@
 //! The files that this process may open, of which every connection takes some.
 
-use std::fmt;
+use std::{fmt, io};
 
 use anyhow::Context as _;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{
+    errno::Errno,
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
 
 use crate::config::ConnectionLimit;
 
@@ -52,6 +55,12 @@ impl Files {
             self.room()
         ))
     }
+}
+
+/// This process or this host has no room for a socket more: no fault of whom it was to lead to.
+pub fn is_want_of_room(error: &io::Error) -> bool {
+    let ours = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    error.raw_os_error().is_some_and(|code| ours.contains(&Errno::from_raw(code)))
 }
 
 impl fmt::Display for Files {

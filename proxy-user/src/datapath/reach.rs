@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use nix::errno::Errno;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{
@@ -19,6 +18,7 @@ use super::{
 use crate::{
     backends::{Backend, Snapshot},
     config::Legs,
+    files::is_want_of_room,
     health::Suspects,
 };
 
@@ -71,7 +71,7 @@ impl Reach {
     fn reached(&self, ended: Attempt) -> Result<Option<(Backend, TcpStream)>, Failure> {
         match ended {
             (backend, Ok(stream)) => return Ok(Some((backend, stream))),
-            (_, Err(error)) if is_ours(&error) => return Err(Failure::NoDescriptors),
+            (_, Err(error)) if is_want_of_room(&error) => return Err(Failure::NoDescriptors),
             (backend, Err(error)) => self.missed(&backend, &error),
         }
         Ok(None)
@@ -89,11 +89,6 @@ impl Reach {
         tracing::warn!(backend = %backend.address, "cannot connect: {error}");
         self.suspects.name(backend.address);
     }
-}
-
-fn is_ours(error: &io::Error) -> bool {
-    let ours = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
-    error.raw_os_error().is_some_and(|code| ours.contains(&Errno::from_raw(code)))
 }
 
 async fn attempt(backend: Backend, limit: Duration, legs: Legs) -> Attempt {

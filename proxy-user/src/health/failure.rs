@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rustls::{CertificateError, pki_types::UnixTime};
 
 use super::judge::Outcome;
+use crate::files::is_want_of_room;
 
 /// How far a probe had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub enum ProbeError {
     Timeout { stage: Stage, limit: Duration },
     #[error("{0}")]
     Io(io::Error),
+    /// It could not be made.
+    #[error("this host has no room for a probe: {0}")]
+    NoRoom(io::Error),
     /// Found by `--ca`.
     #[error("its certificate {}", Words(.0))]
     Certificate(CertificateError),
@@ -34,10 +38,12 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    pub fn outcome(&self) -> Outcome {
+    /// `None` where it says nothing of the backend.
+    pub fn outcome(&self) -> Option<Outcome> {
         match self {
-            Self::Certificate(error) if is_of_somebody_else(error) => Outcome::Stranger,
-            _ => Outcome::Failed,
+            Self::NoRoom(_) => None,
+            Self::Certificate(error) if is_of_somebody_else(error) => Some(Outcome::Stranger),
+            _ => Some(Outcome::Failed),
         }
     }
 }
@@ -64,6 +70,7 @@ impl From<io::Error> for ProbeError {
         match error.get_ref().and_then(|inner| inner.downcast_ref()).cloned() {
             Some(rustls::Error::InvalidCertificate(error)) => Self::Certificate(error),
             Some(error) => Self::Tls(error),
+            None if is_want_of_room(&error) => Self::NoRoom(error),
             None => Self::Io(error),
         }
     }
@@ -123,4 +130,18 @@ fn innermost(error: &hyper::Error) -> String {
         source = cause.source();
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_probe_that_could_not_be_made_says_nothing_of_the_backend() {
+        let outcome = |errno: Errno| ProbeError::from(io::Error::from(errno)).outcome();
+        assert_eq!(outcome(Errno::EMFILE), None);
+        assert_eq!(outcome(Errno::ECONNREFUSED), Some(Outcome::Failed));
+    }
 }

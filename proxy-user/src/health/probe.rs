@@ -27,8 +27,9 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub fn outcome(&self) -> Outcome {
-        self.result.as_ref().map_or_else(ProbeError::outcome, |()| Outcome::Passed)
+    /// `None` where it says nothing of the backend.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.result.as_ref().map_or_else(ProbeError::outcome, |()| Some(Outcome::Passed))
     }
 }
 

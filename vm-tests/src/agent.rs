@@ -3,6 +3,7 @@
 use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context as _, anyhow, ensure};
+use jiff::Timestamp;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -13,7 +14,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{admin::Admin, launch::Launch, place::Inside, state};
+use crate::{admin::Admin, bench::Usage, launch::Launch, place::Inside, state};
 
 pub use std::process::ExitStatus as Exit;
 
@@ -28,6 +29,16 @@ pub struct Agent {
     inside: Inside,
     admin: Admin,
     child: Option<Child>,
+}
+
+/// An agent whose place another has taken. Killed when it is dropped.
+pub struct Retired(Child);
+
+impl Retired {
+    /// Waits for its end, which comes with that of its last connection or at its deadline.
+    pub async fn end(mut self) -> anyhow::Result<Exit> {
+        self.0.wait().await.context("waiting for the retired agent")
+    }
 }
 
 impl Agent {
@@ -54,6 +65,12 @@ impl Agent {
     /// The process id while it runs.
     pub fn id(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
+    }
+
+    /// What it has taken of the machine.
+    pub fn usage(&self) -> anyhow::Result<Usage> {
+        // It leads a process group of its own.
+        Usage::of_group(self.id().context("the agent does not run")?)
     }
 
     /// SIGTERM; waits for its end.
@@ -108,6 +125,30 @@ impl Agent {
         self.restart().await
     }
 
+    /// Starts another beside it, with these flags; returns once that has taken its place.
+    pub async fn succeed(&mut self, flags: Vec<String>) -> anyhow::Result<Retired> {
+        let earlier = self.status().await?.started_at;
+        let heir = Launch { flags, ..self.launch.clone() };
+        let retired = self.child.take().context("the agent does not run")?;
+        self.launch = heir;
+        self.child = Some(self.spawn().await?);
+        let taken = timeout(READY, self.until_another_than(earlier)).await;
+        let taken = taken.unwrap_or_else(|_| Err(anyhow!("not within {READY:?}")));
+        taken.map_err(|error| anyhow!("no succession: {error:#}:\n{}", self.log_tail()))?;
+        Ok(Retired(retired))
+    }
+
+    async fn until_another_than(&mut self, earlier: Timestamp) -> anyhow::Result<()> {
+        loop {
+            self.until_ready().await?;
+            // Either may answer, and the one that has gone in between does not.
+            if self.status().await.is_ok_and(|status| status.started_at != earlier) {
+                return Ok(());
+            }
+            sleep(POLL).await;
+        }
+    }
+
     /// Everything it has written, over all its lives.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.launch.log).unwrap_or_else(|error| error.to_string())
@@ -124,7 +165,8 @@ impl Agent {
         let launch = self.launch.clone();
         let start = async move {
             let log = launch.open_log()?;
-            Command::new(&launch.binary)
+            launch
+                .command()
                 .args(&launch.arguments)
                 .args(&launch.flags)
                 .env(state::MARK, &launch.lab)

@@ -56,6 +56,14 @@ impl ApiServer {
         self.stop.send_replace(true);
     }
 
+    /// When it returns, nobody listens.
+    pub(crate) async fn vanish(mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            task.await.ok();
+        }
+    }
+
     /// Says goodbye, and waits for the end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<Stopped> {
         self.say_goodbye();

@@ -15,6 +15,8 @@ mod workload;
 
 pub mod load;
 
+pub use process::Usage;
+
 use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
 use anyhow::ensure;
@@ -92,7 +94,8 @@ impl Args {
 }
 
 /// For what we start: idle connections take a descriptor each, and more of a proxy.
-fn raise_open_files() {
+/// Clients and servers of a lab share this process.
+pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let highest = Rlimit { current: limit.maximum, ..limit };
     if let Err(error) = setrlimit(Resource::Nofile, highest) {

@@ -9,7 +9,15 @@ use anyhow::Context as _;
 use rustls::ClientConfig;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{held::Held, place::Inside, plan::ENDPOINT, routes, transfer::Transfer};
+use crate::{
+    held::Held,
+    load::{Load, Mix},
+    place::Inside,
+    plan::ENDPOINT,
+    routes,
+    talk::{self, Topic},
+    transfer::Transfer,
+};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const REQUEST: Duration = Duration::from_secs(20);
@@ -19,6 +27,8 @@ const REQUEST: Duration = Duration::from_secs(20);
 pub struct Client {
     inside: Inside,
     proxy: SocketAddr,
+    /// Whom it asks for.
+    name: String,
     tls: ClientConfig,
     http: reqwest::Client,
 }
@@ -39,18 +49,37 @@ impl Client {
         proxy: SocketAddr,
         tls: ClientConfig,
     ) -> anyhow::Result<Self> {
-        let http = builder(proxy, tls.clone()).pool_max_idle_per_host(0).build()?;
-        Ok(Self { inside, proxy, tls, http })
+        Self::asking(ENDPOINT, inside, proxy, tls)
+    }
+
+    fn asking(
+        name: &str,
+        inside: Inside,
+        proxy: SocketAddr,
+        tls: ClientConfig,
+    ) -> anyhow::Result<Self> {
+        let http = builder(name, proxy, tls.clone()).pool_max_idle_per_host(0).build()?;
+        Ok(Self { inside, proxy, name: name.to_owned(), tls, http })
+    }
+
+    /// The same client, of another cluster.
+    pub(crate) fn of(&self, name: &str, tls: ClientConfig) -> anyhow::Result<Self> {
+        Self::asking(name, self.inside.clone(), self.proxy, tls)
+    }
+
+    /// The same client, asking for another name.
+    pub fn for_name(&self, name: &str) -> anyhow::Result<Self> {
+        self.of(name, self.tls.clone())
     }
 
     /// The same client, to another address of the proxy.
     pub(crate) fn to(&self, proxy: SocketAddr) -> anyhow::Result<Self> {
-        Self::new(self.inside.clone(), proxy, self.tls.clone())
+        Self::asking(&self.name, self.inside.clone(), proxy, self.tls.clone())
     }
 
     /// The same client with one connection, kept from the first request on.
     pub fn kept(&self) -> anyhow::Result<Self> {
-        let http = builder(self.proxy, self.tls.clone()).build()?;
+        let http = builder(&self.name, self.proxy, self.tls.clone()).build()?;
         Ok(Self { http, ..self.clone() })
     }
 
@@ -72,9 +101,37 @@ impl Client {
         Ok(stream.with_context(|| format!("no answer from {proxy}"))??)
     }
 
+    /// So many conversations at a time, all open before the first of them ends, and so many times.
+    pub async fn talk(&self, times: usize, at_a_time: usize, topic: Topic) -> anyhow::Result<()> {
+        let proxy = self.proxy;
+        let all = async move {
+            for _ in 0..times {
+                talk::together(proxy, at_a_time, topic).await?;
+            }
+            Ok(())
+        };
+        self.inside.run(all).await
+    }
+
     /// A bare TCP connection that has brought back its first echo.
     pub async fn hold(&self) -> anyhow::Result<Held> {
         Held::start(self.connect().await?).await
+    }
+
+    /// So many of them, one opened after the other.
+    pub async fn hold_many(&self, count: u64) -> anyhow::Result<Vec<Held>> {
+        let proxy = self.proxy;
+        let all = async move {
+            let mut all = Vec::new();
+            for number in 0..count {
+                let held = async { Held::start(TcpStream::connect(proxy).await?).await };
+                let held = timeout(CONNECT, held).await;
+                let within = || format!("connection {number}: not within {CONNECT:?}");
+                all.push(held.with_context(within)??);
+            }
+            Ok(all)
+        };
+        self.inside.run(all).await
     }
 
     /// One connection after the other, each of which brings back an echo and is ended by the client.
@@ -98,6 +155,10 @@ impl Client {
         Transfer::start(&self.inside, self.connect().await?)
     }
 
+    pub fn load(&self, mix: Mix) -> anyhow::Result<Load> {
+        Load::start(self, mix)
+    }
+
     pub fn proxy(&self) -> SocketAddr {
         self.proxy
     }
@@ -107,14 +168,14 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("https://{ENDPOINT}:{}{path}", self.proxy.port())
+        format!("https://{}:{}{path}", self.name, self.proxy.port())
     }
 }
 
-fn builder(proxy: SocketAddr, tls: ClientConfig) -> reqwest::ClientBuilder {
+fn builder(name: &str, proxy: SocketAddr, tls: ClientConfig) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
-        .resolve(ENDPOINT, proxy)
+        .resolve(name, proxy)
         .connect_timeout(CONNECT)
         .no_proxy()
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 
 use crate::{
     eni::{Eni, Subnet},
@@ -69,6 +69,15 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Another cluster: one ENI, its name in the zone, and what its clients trust.
+    pub(crate) async fn second(&mut self, name: &str) -> anyhow::Result<(Eni, ClientConfig)> {
+        let pki = Pki::for_name(name)?;
+        let address = self.next_address(Subnet::A);
+        let eni = self.create_at(Subnet::A, address, self.service, &pki.server).await?;
+        self.zone.set(name, eni.addresses().iter().map(SocketAddr::ip).collect());
+        Ok((eni, pki.client))
+    }
+
     fn next_address(&mut self, subnet: Subnet) -> Ipv4Addr {
         let address = subnet.address(self.plan.prefix, self.next_host);
         self.next_host = if self.next_host == LAST_HOST { FIRST_HOST } else { self.next_host + 1 };
@@ -101,6 +110,11 @@ impl ControlPlane {
     pub(crate) fn publish(&self) {
         let addresses = self.addresses().iter().map(SocketAddr::ip).collect();
         self.zone.set(ENDPOINT, addresses);
+    }
+
+    /// Where the resolver is, as a load balancer may be too.
+    pub(crate) fn resolver(&self) -> IpAddr {
+        self.plan.resolver.ip()
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {

@@ -12,12 +12,13 @@ use tokio::sync::watch;
 
 use crate::{
     apiserver::ApiServer,
-    echo::Echo,
+    echo,
     links::{HOST_LINK, Links},
     network::Network,
     place::{Inside, Place},
     plan::{self, Plan},
-    service::{Counters, Service, Stopped},
+    service::{Counters, Service, Serving, Stopped},
+    talk,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,7 +43,7 @@ pub struct Eni {
 
 enum Server {
     Api(ApiServer),
-    Echo(Echo),
+    Bare(Serving),
 }
 
 impl Subnet {
@@ -167,6 +168,13 @@ impl Eni {
         self.place.inside().run(async { Links::open()?.down(HOST_LINK).await }).await
     }
 
+    /// Its servers are gone with all their connections; the host is there, and refuses new ones.
+    pub(crate) async fn hang_up(&mut self) {
+        for server in self.servers.drain(..) {
+            server.vanish().await;
+        }
+    }
+
     /// GOAWAY to all connections; `retire` waits for their end.
     pub(crate) fn say_goodbye(&self) {
         self.servers.iter().for_each(Server::say_goodbye);
@@ -214,7 +222,21 @@ impl Server {
             Service::ApiServer => {
                 ApiServer::start(inside, address, tls, counters).await.map(Self::Api)
             }
-            Service::Echo => Echo::start(inside, address, counters, reading).await.map(Self::Echo),
+            Service::Echo => {
+                let serve = move |stream| echo::serve(stream, counters.clone(), reading.clone());
+                Serving::start(inside, address, serve).await.map(Self::Bare)
+            }
+            Service::Talk => {
+                let serve = move |stream| talk::serve(stream, counters.clone());
+                Serving::start(inside, address, serve).await.map(Self::Bare)
+            }
+        }
+    }
+
+    async fn vanish(self) {
+        match self {
+            Self::Api(server) => server.vanish().await,
+            Self::Bare(server) => server.vanish().await,
         }
     }
 
@@ -228,7 +250,7 @@ impl Server {
         match self {
             Self::Api(server) => server.stop().await,
             // It knows no word of farewell: whoever is connected is cut off.
-            Self::Echo(server) => {
+            Self::Bare(server) => {
                 drop(server);
                 Ok(Stopped::Gracefully)
             }

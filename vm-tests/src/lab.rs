@@ -31,9 +31,14 @@ use crate::{
     zone::Zone,
 };
 
+pub use self::more::Cluster;
 pub use crate::options::Options;
 
+mod more;
+
 const AUTHORITY: &str = "ca.pem";
+/// What the agent is told in a file.
+const CONFIG: &str = "enigate.toml";
 /// The agent's folder for what it knew last.
 const ANSWERS: &str = "answers";
 
@@ -76,7 +81,7 @@ impl Lab {
             control_plane(network, plan, &options, &client_place, &state).await?;
 
         progress("agent: until it is ready");
-        let launch = launch(name, &options, &plan, &state);
+        let launch = launch(name, &options, &plan, &state)?;
         let unbound = match options.unbound {
             true => Some(unbound(&launch, &plan, &plane, &state).await?),
             false => None,
@@ -258,21 +263,27 @@ async fn control_plane(
     Ok((resolver, plane, client))
 }
 
-fn launch(name: &str, options: &Options, plan: &Plan, state: &State) -> Launch {
+fn launch(name: &str, options: &Options, plan: &Plan, state: &State) -> anyhow::Result<Launch> {
     let pins = state::pins(name);
     let datapath =
         if options.privileged { Datapath::Free { pins: &pins } } else { Datapath::Relay };
-    let mut arguments = launch::arguments(plan, &datapath, &state.file(ANSWERS));
+    let config = options.agent_config.as_ref().map(|text| {
+        state.write(CONFIG, text)?;
+        anyhow::Ok(state.file(CONFIG))
+    });
+    let config = config.transpose()?;
+    let mut arguments = launch::arguments(plan, &datapath, &state.file(ANSWERS), config.as_deref());
     if options.with_authority {
         arguments.extend(["--ca".to_owned(), state.file(AUTHORITY).display().to_string()]);
     }
-    Launch {
+    Ok(Launch {
         lab: name.to_owned(),
         binary: options.agent.clone(),
         arguments,
         flags: options.agent_flags.clone(),
         log: state.file("agent.log"),
-    }
+        files: options.agent_files,
+    })
 }
 
 async fn unbound(

@@ -13,6 +13,10 @@ pub struct Options {
     pub agent: PathBuf,
     /// Beside those that the lab needs: endpoint, listener, resolver, admin, pins.
     pub agent_flags: Vec<String>,
+    /// Text of a file for the agent, which then says which endpoints there are: the lab does not.
+    pub agent_config: Option<String>,
+    /// How many files the agent may open; as many as we may without.
+    pub agent_files: Option<u64>,
     /// Of the endpoint's answers, in whole seconds.
     pub ttl: Duration,
     pub enis: usize,
@@ -39,6 +43,8 @@ impl Options {
         Self {
             agent,
             agent_flags: Vec::new(),
+            agent_config: None,
+            agent_files: None,
             ttl: Duration::from_secs(2),
             enis: 3,
             service: Service::default(),

@@ -1,12 +1,17 @@
 //! What the servers behind ENIs have in common.
 
 use std::{
+    future::Future,
     net::SocketAddr,
     sync::atomic::{AtomicU32, AtomicU64},
 };
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::place::Inside;
 
@@ -18,6 +23,8 @@ pub enum Service {
     ApiServer,
     /// Bare TCP: sends back what it gets, and passes on how the connection ended.
     Echo,
+    /// Bare TCP: greets at once, and has the last word.
+    Talk,
 }
 
 #[derive(Debug, Default)]
@@ -41,4 +48,55 @@ pub(crate) enum Stopped {
 pub(crate) async fn listen(inside: &Inside, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = inside.run(async move { Ok(TcpListener::bind(address).await?) });
     listener.await.with_context(|| format!("listening on {address}"))
+}
+
+/// A server of bare TCP: ends, with all its connections, when it is dropped.
+pub(crate) struct Serving(Option<JoinHandle<()>>);
+
+impl Serving {
+    pub(crate) async fn start<F>(
+        inside: &Inside,
+        address: SocketAddr,
+        serve: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> anyhow::Result<Self>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = listen(inside, address).await?;
+        Ok(Self(Some(inside.spawn(accept(listener, serve)))))
+    }
+
+    /// When it returns, nobody listens.
+    pub(crate) async fn vanish(mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+            task.await.ok();
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+async fn accept<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream));
+                }
+                Err(error) => tracing::warn!("accepting: {error}"),
+            },
+        }
+    }
 }

@@ -7,7 +7,7 @@ use nix::unistd::{SysconfVar, sysconf};
 
 /// All processes of a group together, threads and all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// In user space and in the kernel on its behalf; not what interrupts do with its packets.
     pub cpu: Duration,
     /// Resident bytes; what processes share counts for each.
@@ -30,7 +30,7 @@ impl Usage {
     }
 
     /// Memory can shrink; that counts as nothing.
-    pub(crate) fn since(self, earlier: Self) -> Self {
+    pub fn since(self, earlier: Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(earlier.cpu),
             memory: self.memory.saturating_sub(earlier.memory),

@@ -35,7 +35,8 @@ pub(super) async fn start(
     let launch = Launch {
         lab: LAB.to_owned(),
         binary: binary.to_owned(),
-        arguments: launch::arguments(site.plan(), &datapath, &site.folder().join("answers")),
+        arguments: launch::arguments(site.plan(), &datapath, &site.folder().join("answers"), None),
+        files: None,
         flags,
         log: site.folder().join("agent.log"),
     };

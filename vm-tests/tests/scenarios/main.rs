@@ -36,5 +36,6 @@ mod slow_reader;
 mod slowloris;
 mod sockmap;
 mod stalled_reader;
+mod succession;
 mod syn_flood;
 mod unprivileged;

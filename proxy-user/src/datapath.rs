@@ -67,6 +67,7 @@ impl Datapath {
         if config.packet.fresh {
             start_afresh(&config.packet)?;
         }
+        must_not_be_passed_by(config)?;
         match config.datapath {
             DatapathChoice::Relay => Ok(Self::relay("asked for by --datapath relay")),
             DatapathChoice::Packet => {
@@ -108,6 +109,21 @@ impl Datapath {
             .context("attaching the packet path")??;
         let packet = Some(Packet { kernel, interface });
         Ok(Self { reason: reason.into(), packet, sockmap: None })
+    }
+}
+
+/// An earlier agent's program would take connections past a listener that is to look at them.
+pub fn must_not_be_passed_by(config: &Config) -> Result<(), Refusal> {
+    match config.needs_the_listener() {
+        Some(what) if config.packet.pin_dir.exists() => {
+            let pins = config.packet.pin_dir.display();
+            let wrong = format!(
+                "{what}, and the packet path of an earlier agent, in {pins}, would lead connections \
+                 past it; run `enigate detach`, or give --fresh: both end the connections there"
+            );
+            Err(Refusal::new("datapath", config.datapath, wrong))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -168,5 +184,30 @@ fn hook(choice: HookChoice) -> Hook {
         HookChoice::Clsact => Hook::Clsact,
         HookChoice::Xdp => Hook::Xdp,
         HookChoice::XdpGeneric => Hook::XdpGeneric,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{PinDir, ProxyProtocol, Settings};
+
+    #[tokio::test]
+    async fn a_listener_that_must_look_at_connections_is_not_passed_by() {
+        let pins = tempfile::tempdir().unwrap();
+        let pin_dir: PinDir = pins.path().to_str().unwrap().parse().unwrap();
+        let given = |proxy_protocol| Settings {
+            endpoint: Some("api.example".parse().unwrap()),
+            datapath: Some(DatapathChoice::Relay),
+            pin_dir: Some(pin_dir.clone()),
+            proxy_protocol,
+            ..Settings::default()
+        };
+        let open = async |given| Datapath::open(&Config::load(given, None).unwrap()).await;
+        let refused = open(given(Some(ProxyProtocol::V2))).await.err().expect("refused");
+        assert!(refused.to_string().contains("`enigate detach`"), "{refused}");
+        assert_eq!(open(given(None)).await.unwrap().name(), "relay", "it hides nothing");
+        drop(pins);
+        assert_eq!(open(given(Some(ProxyProtocol::V2))).await.unwrap().name(), "relay");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         interface,
         kernel::{self, BPFFS, is_on_bpffs},
         listener::Bound,
-        plan, tested_sockmap,
+        must_not_be_passed_by, plan, tested_sockmap,
     },
     discovery::{Resolver, Sieve, examine as examine_folder},
     environment,
@@ -120,7 +120,10 @@ async fn datapath(config: &Config) -> Vec<Finding> {
         return vec![sockmap(config).await];
     }
     if let Some(what) = config.needs_the_listener() {
-        return vec![finding("datapath", Level::Ok, format!("relay: {what}"))];
+        return vec![match must_not_be_passed_by(config) {
+            Ok(()) => finding("datapath", Level::Ok, format!("relay: {what}")),
+            Err(refusal) => finding("datapath", Level::Fail, refusal),
+        }];
     }
     let is_by_name = config.datapath == DatapathChoice::Packet;
     let unfit = if is_by_name { Level::Fail } else { Level::Warn };

@@ -26,6 +26,8 @@ const BULK: u64 = 64 << 20;
 const IN_FLIGHT: u64 = 4 << 20;
 const FIRST_BYTES: u32 = 20;
 const SMALL: u64 = 1 << 20;
+/// More than a send buffer in between takes: what is redirected beyond it waits.
+const LARGE: u64 = 4 << 20;
 /// What a socket takes in before anybody reads.
 const FEW: u64 = 10_000;
 const ENDINGS: u32 = 5;
@@ -222,7 +224,7 @@ async fn end(sockmap: &Arc<Sockmap>) -> anyhow::Result<()> {
     for n in 0..ENDINGS {
         let mut ends = Ends::narrow(sockmap).await?;
         let seed = u64::from(10 + n);
-        let sent = Pattern::new(seed).fill(&mut ends.client, SMALL, QUIET / 3).await?;
+        let sent = Pattern::new(seed).fill(&mut ends.client, LARGE, QUIET / 3).await?;
         ends.client.shutdown().await?;
         ends.backend.shutdown().await?;
         // The appliance learns of the end while it still has bytes.

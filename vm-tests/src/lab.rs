@@ -16,7 +16,6 @@ use crate::{
     foreign::{Foreign, Spot},
     held::Held,
     kubectl,
-    launch::{self, Datapath, Launch},
     links::HOST_LINK,
     load::{Load, Mix},
     network::Network,
@@ -34,11 +33,10 @@ use crate::{
 pub use self::more::Cluster;
 pub use crate::options::Options;
 
+mod launching;
 mod more;
 
 const AUTHORITY: &str = "ca.pem";
-/// What the agent is told in a file.
-const CONFIG: &str = "enigate.toml";
 /// The agent's folder for what it knew last.
 const ANSWERS: &str = "answers";
 
@@ -81,9 +79,9 @@ impl Lab {
             control_plane(network, plan, &options, &client_place, &state).await?;
 
         progress("agent: until it is ready");
-        let launch = launch(name, &options, &plan, &state)?;
+        let launch = launching::launch(name, &options, &plan, &state)?;
         let unbound = match options.unbound {
-            true => Some(unbound(&launch, &plan, &plane, &state).await?),
+            true => Some(launching::unbound(&launch, &plan, &plane, &state).await?),
             false => None,
         };
         let admin = Admin::new(proxy_place.inside().clone(), plan.admin)?;
@@ -261,37 +259,4 @@ async fn control_plane(
     plane.create_first(options.enis).await?;
     let client = Client::new(client.inside().clone(), plan.proxy, pki.client)?;
     Ok((resolver, plane, client))
-}
-
-fn launch(name: &str, options: &Options, plan: &Plan, state: &State) -> anyhow::Result<Launch> {
-    let pins = state::pins(name);
-    let datapath =
-        if options.privileged { Datapath::Free { pins: &pins } } else { Datapath::Relay };
-    let config = options.agent_config.as_ref().map(|text| {
-        state.write(CONFIG, text)?;
-        anyhow::Ok(state.file(CONFIG))
-    });
-    let config = config.transpose()?;
-    let mut arguments = launch::arguments(plan, &datapath, &state.file(ANSWERS), config.as_deref());
-    if options.with_authority {
-        arguments.extend(["--ca".to_owned(), state.file(AUTHORITY).display().to_string()]);
-    }
-    Ok(Launch {
-        lab: name.to_owned(),
-        binary: options.agent.clone(),
-        arguments,
-        flags: options.agent_flags.clone(),
-        log: state.file("agent.log"),
-        files: options.agent_files,
-    })
-}
-
-async fn unbound(
-    launch: &Launch,
-    plan: &Plan,
-    plane: &ControlPlane,
-    state: &State,
-) -> anyhow::Result<Unbound> {
-    let (inside, config) = (plane.network.router(), state.file("unbound.conf"));
-    Unbound::start(inside, launch, config, plan.resolver, plan.zone_server).await
 }

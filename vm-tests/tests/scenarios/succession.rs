@@ -37,12 +37,13 @@ async fn successions_on_the_packet_path_fail_no_request_and_break_no_connection(
 
 #[tokio::test]
 async fn successions_on_the_relay_fail_no_request_and_break_no_connection() {
-    let mut lab = relayed("heirs_relay", &[], |_| {}).await;
+    let patient = ["--drain-deadline", "1m"];
+    let mut lab = relayed("heirs_relay", &patient, |_| {}).await;
     let load = lab.load(Mix::default()).expect("a load");
     let mut retired = Vec::new();
     for _ in 0..2 {
         let before = load.counts().connections;
-        retired.push(lab.agent().succeed(relay_flags(&[])).await.expect("a successor"));
+        retired.push(lab.agent().succeed(relay_flags(&patient)).await.expect("a successor"));
         lab.until("it relays", SOON, |status| status.listener.relayed > 3).await;
         assert!(load.counts().connections > before, "no new connection meanwhile");
     }

@@ -21,9 +21,6 @@ use super::{
 };
 use crate::config::SourceRange;
 
-/// The data path's name in the flow log.
-const PATH: &str = "relay";
-
 /// What every connection of a listener needs.
 pub struct Carrier {
     pub routes: Routes,
@@ -77,7 +74,10 @@ impl Carrier {
             why = entry.must_end() => Err(why),
         };
         if self.flow_log.include(Change::Finished) {
-            entry.log(PATH, Some(ended.err().map_or(Change::Finished.as_str(), Failure::as_str)));
+            entry.log(
+                self.mover.name(),
+                Some(ended.err().map_or(Change::Finished.as_str(), Failure::as_str)),
+            );
         }
         ended
     }
@@ -113,7 +113,7 @@ impl Carrier {
         let caller = Caller { client: peer, listen, consumer: consumer.map(Box::new), server_name };
         let entry = route.reach.ledger.enter(caller, Led { backend: backend.address, source }, sum);
         if self.flow_log.include(Change::Opened) {
-            entry.log(PATH, None);
+            entry.log(self.mover.name(), None);
         }
         self.tally.relayed.fetch_add(1, Relaxed);
         Ok(Opened { pair: Pair { client, backend: stream, unsent: read }, entry, _place: place })

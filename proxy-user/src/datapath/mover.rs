@@ -16,6 +16,14 @@ pub enum Mover {
 }
 
 impl Mover {
+    /// In the flow log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Sockmap(_) => "sockmap",
+        }
+    }
+
     /// See [`relay`].
     pub async fn carry(
         &self,
@@ -25,7 +33,8 @@ impl Mover {
     ) -> Result<(), Failure> {
         match self {
             Self::Relay => relay(pair, account, manner).await,
-            Self::Sockmap(sockmap) => sockmap.splice(pair, account, manner).await,
+            // Boxed: a relayed connection is not to be as large as this.
+            Self::Sockmap(sockmap) => Box::pin(sockmap.splice(pair, account, manner)).await,
         }
     }
 }

@@ -12,8 +12,9 @@ use nix::libc::EINVAL;
 
 use super::{super::tally::Failure, lane::Lane, pipes::Pipe};
 
-/// What a message may be to be copied, bytes.
-const MESSAGE: usize = 16 * 1024;
+/// What a message may be to be copied, bytes: more than a record of TLS, which is 16 KiB and a
+/// little (RFC 8446, section 5.2).
+const MESSAGE: usize = 32 * 1024;
 
 /// How often one direction may move before the others of its thread have their turn.
 const TURNS: usize = 16;

@@ -3,14 +3,15 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
 use proxy_common::{flow::Direction, splice::Ledger};
 use tokio::{
     io::AsyncWriteExt as _,
-    time::{interval, sleep},
+    net::TcpStream,
+    time::{interval, sleep, timeout},
 };
 
 use super::{
@@ -21,6 +22,9 @@ use crate::datapath::{account::Account, relay::Pair, socket, tally::Failure};
 
 /// How old the byte counts of a connection may be that the program carries.
 const SAMPLE: Duration = Duration::from_secs(5);
+
+/// For bytes that the kernel has already been given.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub struct Line<'a> {
     pair: Pair,
@@ -63,15 +67,34 @@ impl<'a> Line<'a> {
         let (mut up, mut down) = (pin!(up.run()), pin!(down.run()));
         tokio::select! {
             ended = &mut up => {
+                if ended == Err(Failure::BackendBroke) && received.has_ended.load(Relaxed) {
+                    self.last_words(down.as_mut(), &self.pair.client).await?;
+                }
                 ended?;
                 while_it_moves(down, &received, half_closed).await
             }
             ended = &mut down => {
+                if ended == Err(Failure::ClientBroke) && sent.has_ended.load(Relaxed) {
+                    self.last_words(up.as_mut(), &self.pair.backend).await?;
+                }
                 ended?;
                 while_it_moves(up, &sent, half_closed).await
             }
             never = sample([&sent, &received]) => never,
         }
+    }
+
+    /// Of one who has ended and then takes no more: what it said before still arrives, and its end
+    /// as an end.
+    async fn last_words<F>(&self, way: Pin<&mut F>, to: &TcpStream) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        if let Ok(ended) = timeout(LAST_WORDS, way).await {
+            ended?;
+            return socket::close_in_peace(to).map_err(|_| Failure::SpliceBroke);
+        }
+        Ok(())
     }
 
     fn way<'b>(
@@ -93,7 +116,7 @@ impl<'a> Line<'a> {
 }
 
 fn meter<'a>(listed: &'a Listed<'a>, account: &'a Account, direction: Direction) -> Meter<'a> {
-    Meter { account, direction, listed, redirected: 0.into() }
+    Meter { account, direction, listed, redirected: 0.into(), has_ended: false.into() }
 }
 
 /// For the status; what is left is counted at the end.

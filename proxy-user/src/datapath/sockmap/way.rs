@@ -74,6 +74,8 @@ pub struct Meter<'a> {
     pub direction: Direction,
     pub listed: &'a Listed<'a>,
     pub redirected: AtomicU64,
+    /// The source has said all that it had to say.
+    pub has_ended: AtomicBool,
 }
 
 impl Meter<'_> {
@@ -197,6 +199,7 @@ impl Way<'_> {
     }
 
     async fn end(&self) -> Result<(), Failure> {
+        self.meter.has_ended.store(true, Relaxed);
         if !self.is_weak(weakness::NO_DRAIN) {
             self.until_taken(self.listed.splice()?.redirected).await?;
         }

@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -35,7 +35,7 @@ use self::{line::Line, program::Program};
 use super::{
     account::Account,
     relay::{Manner, Pair, relay},
-    tally::{Failure, Open},
+    tally::{Failure, Open, lock},
 };
 use crate::status::SockmapStatus;
 
@@ -62,14 +62,14 @@ struct Counts {
 
 impl Counts {
     fn fell_back(&self, why: &'static str) {
-        let mut reasons = self.fell_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reasons = lock(&self.fell_back);
         *reasons.entry(why).or_default() += 1;
     }
 
     /// But for what is open.
     fn begin_anew(&self) {
         self.spliced.store(0, Relaxed);
-        self.fell_back.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.fell_back).clear();
     }
 }
 
@@ -117,7 +117,7 @@ impl Sockmap {
     }
 
     pub fn status(&self) -> SockmapStatus {
-        let fell_back = self.counts.fell_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let fell_back = lock(&self.counts.fell_back);
         SockmapStatus {
             open: self.counts.open.load(Relaxed),
             spliced: self.counts.spliced.load(Relaxed),

@@ -2,13 +2,13 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep};
 
-use super::super::tally::{Failure, Tally};
+use super::super::tally::{Failure, Tally, lock};
 use crate::journal::{Journal, Kind};
 
 /// Time for connections to end and give back what the process ran out of.
@@ -32,7 +32,7 @@ impl Pauses {
     /// A connection was accepted.
     pub fn are_over(&self) {
         let is_quiet = |newest: &mut Instant| newest.elapsed() >= QUIET;
-        let ended = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_quiet);
+        let ended = lock(&self.newest).take_if(is_quiet);
         if ended.is_some() {
             self.journal.note(Kind::Datapath, "the listener accepts connections again");
         }
@@ -45,7 +45,7 @@ impl Pauses {
         }
         self.tally.failed(Failure::AcceptPaused);
         let now = Instant::now();
-        let before = self.newest.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        let before = lock(&self.newest).replace(now);
         if before.is_none() {
             let message = format!("the listener cannot accept and pauses: {error}");
             self.journal.warn(Kind::Datapath, message);

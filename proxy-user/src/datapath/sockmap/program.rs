@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::fd::AsRawFd,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use anyhow::Context as _;
@@ -16,6 +16,7 @@ use aya::{
 use proxy_common::splice::{Cookie, Ledger, Splice};
 
 use super::{btf::Btf, sys};
+use crate::datapath::tally::lock;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const SPLICE: &str = "enigate_splice";
@@ -114,7 +115,7 @@ impl Program {
     }
 
     fn maps(&self) -> MutexGuard<'_, Maps> {
-        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.maps)
     }
 }
 

@@ -114,6 +114,10 @@ pub struct bpf_spin_lock {
     val: u32,
 }
 
+impl bpf_spin_lock {
+    pub const UNLOCKED: Self = Self { val: 0 };
+}
+
 #[cfg(feature = "user")]
 mod pod {
     #![allow(unsafe_code, reason = "aya asks for a promise that a type is plain old data")]

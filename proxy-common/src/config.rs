@@ -28,6 +28,21 @@ pub struct Config {
     /// The largest segment that a SYN may offer, in bytes of TCP payload; 0 leaves it as it is.
     pub mss_clamp: u16,
     pub events: Events,
+    pub opens: Opens,
+    /// `SO_MARK` of the agent's own sockets, the listener's too; 0 if they have none.
+    pub mark: u32,
+}
+
+/// Who takes a client's SYN.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Opens {
+    /// The program: it makes the entries of a new connection itself.
+    #[default]
+    Program = 0,
+    /// The listener: the program keeps a record of each connection from its SYN on, so that it can
+    /// be handed over.
+    Listener = 1,
 }
 
 /// Of which connections the agent wants to hear.
@@ -45,6 +60,8 @@ impl Events {
     #[inline(always)]
     pub const fn include(self, change: Change) -> bool {
         match self {
+            // The agent must close its sockets, whatever it writes into logs.
+            _ if matches!(change, Change::HandedOver) => true,
             Self::None => false,
             Self::Closed => !matches!(change, Change::Opened),
             Self::All => true,
@@ -107,8 +124,8 @@ pub type ActiveSet = u32;
 #[cfg(feature = "user")]
 mod pod {
     #![allow(unsafe_code, reason = "aya asks for a promise that a type is plain old data")]
-    // SAFETY: `repr(C)` over integers without padding. The enum is written only by the agent, and
-    // pinned maps of another layout version are never opened, so its bytes are always a variant.
+    // SAFETY: `repr(C)` over integers without padding. The enums are written only by the agent, and
+    // pinned maps of another layout version are never opened, so their bytes are always variants.
     unsafe impl aya::Pod for super::Config {}
 }
 
@@ -119,7 +136,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const _: () = assert!(size_of::<Config>() == MAX_LOCALS * 16 + 16);
+    const _: () = assert!(size_of::<Config>() == MAX_LOCALS * 16 + 24);
 
     #[test]
     fn a_local_address_is_found_in_its_place_and_no_other_is() {

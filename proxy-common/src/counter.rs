@@ -8,10 +8,18 @@ pub enum Counter {
     EventsLost = 0,
     /// SYNs whose maximum segment size was lowered.
     MssClamped = 1,
+    /// Connections that were accepted in user space and are forwarded now.
+    HandedOver = 2,
+    /// Packets that the agent's own sockets sent of a connection that is forwarded, and that were
+    /// dropped.
+    Guarded = 3,
+    /// Connections that will stay with the listener: there was no room for a record of them.
+    Untracked = 4,
 }
 
 impl Counter {
-    pub const ALL: &[Self] = &[Self::EventsLost, Self::MssClamped];
+    pub const ALL: &[Self] =
+        &[Self::EventsLost, Self::MssClamped, Self::HandedOver, Self::Guarded, Self::Untracked];
 }
 
 /// Places in the map: room to grow without a new layout.

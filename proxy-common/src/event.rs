@@ -30,6 +30,8 @@ pub enum Change {
     Drained = 8,
     /// The agent reset both ends: the connection was old.
     MaxAge = 9,
+    /// The program forwards what user space has accepted: the agent's sockets have nothing more to do.
+    HandedOver = 10,
 }
 
 impl Change {
@@ -44,6 +46,7 @@ impl Change {
         Self::BackendDown,
         Self::Drained,
         Self::MaxAge,
+        Self::HandedOver,
     ];
 
     /// The name in logs.
@@ -59,6 +62,7 @@ impl Change {
             Self::BackendDown => "backend_down",
             Self::Drained => "drained",
             Self::MaxAge => "max_age",
+            Self::HandedOver => "handed_over",
         }
     }
 }

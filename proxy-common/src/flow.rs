@@ -8,6 +8,7 @@ use crate::{
     backend::BackendId,
     config::LocalId,
     stamp::Stamp,
+    track::{Stage, TrackId},
 };
 
 /// A packet as it arrives: who sent it, and to which of the host's addresses and ports.
@@ -43,6 +44,10 @@ pub struct Flow {
     pub opened: Stamp,
     /// When the newest packet came.
     pub seen: Stamp,
+    /// Of a connection that user space has accepted; [`TrackId::NONE`] of one that it never saw.
+    pub track: TrackId,
+    /// Means nothing where there is no track.
+    pub stage: Stage,
 }
 
 #[repr(u8)]
@@ -114,8 +119,8 @@ mod pod {
     #![allow(unsafe_code, reason = "aya asks for a promise that a type is plain old data")]
     // SAFETY: `repr(C)` over integers with its padding named: any bytes are a value.
     unsafe impl aya::Pod for super::FlowKey {}
-    // SAFETY: `repr(C)` without padding. The two enums are written only by the program, and pinned
-    // maps of another layout version are never opened, so their bytes are always variants.
+    // SAFETY: `repr(C)` without padding. Its enums are written only by programs and agents of
+    // this layout version, since maps of another one are never opened: they are always variants.
     unsafe impl aya::Pod for super::Flow {}
 }
 
@@ -126,7 +131,7 @@ mod tests {
     /// `struct htab_elem` of kernel/bpf/hashtab.c and its share of the bucket array, in bytes.
     const ELEMENT: usize = 48 + 16;
 
-    const _: () = assert!(size_of::<FlowKey>() == 24 && size_of::<Flow>() == 48);
+    const _: () = assert!(size_of::<FlowKey>() == 24 && size_of::<Flow>() == 56);
     const _: () = assert!(2 * (ELEMENT + size_of::<FlowKey>() + size_of::<Flow>()) <= 300);
 
     /// The entries of one connection: 10.0.0.20:51000 -> instance:443, instance:20000 -> ENI:443.
@@ -148,6 +153,8 @@ mod tests {
                 acked: 0,
                 opened: Stamp::default(),
                 seen: Stamp::default(),
+                track: TrackId::NONE,
+                stage: Stage::Relayed,
             };
             (key, flow)
         };

@@ -15,6 +15,7 @@ pub mod reason;
 pub mod reserved;
 pub mod splice;
 pub mod stamp;
+pub mod track;
 
 /// Version of all map layouts together. Pinned maps of another version are never touched.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;

@@ -74,6 +74,8 @@ reasons! {
     /// IPv4's header does not agree with its checksum (RFC 1812, section 5.2.2). TCP's own is left
     /// to the end that gets the segment: a packet that was wrong leaves wrong by the same amount.
     BadChecksum = 16, "bad_checksum", Drop;
+    /// Of a connection that the listener has, or is about to accept.
+    Relayed = 17, "relayed", Pass;
 }
 
 /// Places in the map of counters: room to grow without a new layout.

@@ -11,6 +11,7 @@ pub struct Stamp(u32);
 const SHIFT: u32 = 20;
 
 impl Stamp {
+    pub const ZERO: Self = Self(0);
     /// Differences beyond this are taken for a stamp that is a little ahead (another CPU's clock).
     pub const HORIZON: Duration = Duration::from_nanos((i32::MAX as u64) << SHIFT);
 

@@ -9,13 +9,23 @@ use proxy_common::{
     event::Change,
     flow::{Direction, Flow, FlowKey},
     stamp::Stamp,
+    track::{Arm, Shift, Track, TrackId},
 };
 
+use crate::seen::Seen;
+
 pub trait Environment {
+    /// A place for one segment's numbers, which nobody else uses while a packet is worked on. Not on
+    /// the stack, which is small, and where the verifier would follow each of them.
+    type Scratch<'a>: DerefMut<Target = Seen>
+    where
+        Self: 'a;
     /// A flow's entry in the table, to be changed in place.
     type Entry<'a>: DerefMut<Target = Flow>
     where
         Self: 'a;
+
+    fn scratch(&self) -> Option<Self::Scratch<'_>>;
 
     /// `None` until the agent has written it.
     fn config(&self) -> Option<&Config>;
@@ -26,6 +36,21 @@ pub trait Environment {
     /// Never replaces an entry: the table is also the allocator of source ports.
     fn insert(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError>;
     fn remove(&self, key: &FlowKey);
+
+    /// Changes a connection's record, which nobody else does meanwhile; `otherwise` if there is none.
+    /// The change may call nothing.
+    fn with_track<R>(
+        &self,
+        client: &FlowKey,
+        otherwise: R,
+        change: impl FnOnce(&mut Track) -> R,
+    ) -> R;
+    /// An empty one.
+    fn insert_track(&self, client: &FlowKey) -> Result<(), InsertError>;
+    fn remove_track(&self, client: &FlowKey);
+    /// Of a connection that was handed over.
+    fn shift(&self, client: &FlowKey, id: TrackId, direction: Direction) -> Option<&Shift>;
+    fn arm(&self, client: &FlowKey) -> Option<&Arm>;
 
     /// Connections of a backend that are open now, as nearly as is known.
     fn open_flows(&self, id: BackendId) -> u64;
@@ -47,4 +72,11 @@ pub enum InsertError {
     Taken,
     /// The table is full.
     Full,
+}
+
+impl InsertError {
+    #[inline(always)]
+    pub const fn is_full(self) -> bool {
+        matches!(self, Self::Full)
+    }
 }

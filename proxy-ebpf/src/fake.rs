@@ -3,6 +3,7 @@
 
 pub mod environment;
 pub mod frame;
+pub mod handover;
 pub mod icmp;
 pub mod rows;
 

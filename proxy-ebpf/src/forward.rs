@@ -2,17 +2,18 @@
 
 use proxy_common::{
     backend::BackendId,
-    config::Config,
+    config::{Config, Opens},
     event::Change,
     flow::{Direction, Flow, Half, Life},
     reason::Reason,
     stamp::Age,
+    track::TrackId,
 };
 
 use crate::{
     environment::Environment,
-    icmp, life, mss,
-    packet::{Behind, Exit, Leaving, Packet},
+    handover, icmp, life, mss,
+    packet::{Behind, Exit, Leaving},
     parse::{self, Flags, Segment},
     select,
     translate::{self, Translation},
@@ -44,14 +45,17 @@ pub fn forward<P: Behind, E: Environment>(packet: &mut P, environment: &E) -> Re
 
 /// A function of its own, beside [`icmp::relay`]: each has the whole of the small stack.
 #[inline(never)]
-fn forward_segment<P: Packet, E: Environment>(
+fn forward_segment<P: Behind, E: Environment>(
     packet: &mut P,
     config: &Config,
     environment: &E,
 ) -> Result<(), Reason> {
     let segment = parse::segment(packet, config)?;
-    let to = match known(&segment, environment)? {
+    let to = match known(packet, &segment, environment)? {
         Known::Flow(translation) => translation,
+        Known::Nothing { .. } if awaits(&segment, config) => {
+            return Err(handover::attend(packet, &segment, environment));
+        }
         Known::Nothing { unanswered } if opens(&segment, config) => {
             must_have_hops(&segment)?;
             let to = select::open(&segment, unanswered, config, environment)?;
@@ -79,6 +83,10 @@ pub fn forward_established<P: Leaving, E: Environment>(
         return Err(Reason::UnknownFlow);
     }
     let flow = environment.flow(&segment.key).ok_or(Reason::UnknownFlow)?;
+    if flow.track != TrackId::NONE {
+        // TC reads options, and knows the agent's sockets.
+        return Err(Reason::Relayed);
+    }
     must_have_hops(&segment)?;
     packet.find_exit(&Exit {
         family: segment.family,
@@ -102,16 +110,26 @@ enum Known {
 }
 
 #[inline(always)]
-fn known<E: Environment>(segment: &Segment, environment: &E) -> Result<Known, Reason> {
-    let Some(flow) = environment.flow(&segment.key) else {
+fn known<P: Behind, E: Environment>(
+    packet: &mut P,
+    segment: &Segment,
+    environment: &E,
+) -> Result<Known, Reason> {
+    let Some(mut flow) = environment.flow(&segment.key) else {
         return Ok(Known::Nothing { unanswered: BackendId::NONE });
     };
-    must_have_hops(segment)?;
+    if flow.track == TrackId::NONE {
+        must_have_hops(segment)?;
+    }
     if segment.flags.opens()
         && flow.direction == Direction::ToBackend
         && let Some(over) = over(&flow, segment, environment)
     {
         return Ok(over);
+    }
+    if flow.track != TrackId::NONE {
+        handover::carry(packet, &mut flow, segment, environment)?;
+        must_have_hops(segment)?;
     }
     Ok(Known::Flow(account(flow, segment, environment)))
 }
@@ -156,6 +174,9 @@ fn over<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> Opti
     };
     environment.remove(&twin);
     environment.remove(&segment.key);
+    if flow.track != TrackId::NONE {
+        environment.remove_track(&segment.key);
+    }
     Some(Known::Nothing { unanswered })
 }
 
@@ -167,6 +188,12 @@ fn moves_on<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> 
     let choices = set.of(segment.family);
     let this_alone = choices.len == 1 && choices.backends[0].id == flow.backend;
     !this_alone && environment.now().since(flow.seen) >= SYN_UNANSWERED
+}
+
+/// The listener takes new connections, and this may be one.
+#[inline(always)]
+fn awaits(segment: &Segment, config: &Config) -> bool {
+    config.opens == Opens::Listener && segment.key.local_port == config.listen
 }
 
 #[inline(always)]

@@ -12,11 +12,13 @@ use proxy_common::{
     config::Config,
     flow::{Direction, Flow, FlowKey, Half},
     reason::Reason,
+    track::{Stage, TrackId},
 };
 
 use crate::{
     checksum::Change,
     environment::Environment,
+    handover::client_key,
     packet::{Header, Packet},
     parse::{self, Ethernet, Ip, Ipv4, Ipv6},
 };
@@ -95,6 +97,7 @@ fn relay_over<I: Ip, P: Packet, E: Environment>(
     }
     let answers = answers(frame, config).ok_or(Reason::IcmpOfNoFlow)?;
     let flow = environment.flow(&answers).ok_or(Reason::IcmpOfNoFlow)?;
+    let back = offset_back(&answers, &flow, environment).ok_or(Reason::IcmpOfNoFlow)?;
     if concerns_a_syn(&flow) {
         return Err(Reason::IcmpWhileOpening);
     }
@@ -102,7 +105,7 @@ fn relay_over<I: Ip, P: Packet, E: Environment>(
         return Err(Reason::TtlExpired);
     }
     let ours = frame.inner.source();
-    let message = quote(frame, &flow);
+    let message = quote(frame, &flow).and(renumber(frame, back));
     let addresses = frame.ip.readdress(ours, flow.peer);
     // ICMP has no pseudo header over IPv4.
     let pseudo_header = if I::FAMILY == Family::V6 { addresses } else { Change::NONE };
@@ -150,6 +153,30 @@ fn quote<I: Ip>(frame: &mut ErrorFrame<I>, answers: &Flow) -> Change {
     frame.inner_destination = destination;
     let ours = frame.inner.source();
     ports.and(frame.inner.quote(answers.peer, ours))
+}
+
+/// What is added to the quoted sequence number, so that its sender knows it; `None` if that is one of
+/// the agent's sockets.
+#[inline(always)]
+fn offset_back<E: Environment>(answers: &FlowKey, flow: &Flow, environment: &E) -> Option<u32> {
+    if flow.track == TrackId::NONE {
+        return Some(0);
+    }
+    if flow.stage == Stage::Relayed {
+        return None;
+    }
+    let by = environment.shift(&client_key(answers, flow), flow.track, flow.direction)?;
+    Some(by.acknowledgement)
+}
+
+/// Returns what changed in ICMP's checksum.
+#[inline(always)]
+fn renumber<I>(frame: &mut ErrorFrame<I>, back: u32) -> Change {
+    let [high, low] = frame.inner_sequence;
+    let old = u32::from(u16::from_be(high)) << 16 | u32::from(u16::from_be(low));
+    let new = old.wrapping_add(back);
+    frame.inner_sequence = [((new >> 16) as u16).to_be(), (new as u16).to_be()];
+    Change::NONE.word16(high, frame.inner_sequence[0]).word16(low, frame.inner_sequence[1])
 }
 
 #[cfg(test)]

@@ -8,14 +8,21 @@
 
 pub mod checksum;
 pub mod environment;
+pub mod flip;
 pub mod forward;
+pub mod guard;
+pub mod handover;
 pub mod icmp;
 pub mod life;
 pub mod mss;
+pub mod options;
 pub mod packet;
 pub mod parse;
+pub mod seen;
 pub mod select;
+pub mod shift;
 pub mod splice;
+pub mod track;
 pub mod translate;
 
 #[cfg(any(test, feature = "testing"))]

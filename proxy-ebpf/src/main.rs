@@ -16,6 +16,7 @@ use aya_log_ebpf::debug;
 use proxy_common::reason::{Outcome, Reason};
 use proxy_ebpf::{
     forward::{Send, forward, forward_established},
+    guard::{Leave, guard},
     packet::{tc::TcPacket, xdp::XdpPacket},
 };
 
@@ -47,6 +48,22 @@ fn refuse(context: &TcContext, reason: Reason) -> i32 {
             TC_ACT_SHOT
         }
     }
+}
+
+/// Sits at egress of the same interface, where connections are handed over.
+#[classifier]
+pub fn enigate_guard(context: TcContext) -> i32 {
+    match guard(&mut TcPacket::new(&context), mark(&context), &Maps) {
+        Leave::Granted => TC_ACT_UNSPEC,
+        Leave::Refused => TC_ACT_SHOT,
+    }
+}
+
+#[allow(unsafe_code, reason = "a word of the program's context")]
+#[inline(always)]
+fn mark(context: &TcContext) -> u32 {
+    // SAFETY: the context is the program's own.
+    unsafe { (*context.skb.skb).mark }
 }
 
 /// Sits in the driver, in front of the TC program, which takes what this one passes on: new

@@ -21,12 +21,20 @@ use proxy_common::{
     reason::{MAX_REASONS, Reason},
     reserved::PortBits,
     stamp::Stamp,
+    track::{Arm, Shift, Track, TrackId},
 };
-use proxy_ebpf::environment::{Environment, InsertError};
+use proxy_ebpf::{
+    environment::{Environment, InsertError},
+    handover::shift_of,
+    seen::Seen,
+};
 
 const IDS: usize = MAX_BACKEND_IDS as usize;
 /// Replaced by the agent's `--table-size` when it loads the programs.
 const FLOW_ENTRIES: usize = 2 * 131_072;
+/// Replaced by the agent where connections are handed over: a hash of the kernel's has room from the
+/// beginning.
+const TRACKED: usize = 1;
 /// Of the ring buffer: some ten thousand events, ten times what comes between two looks of the agent.
 const EVENT_BYTES: usize = 1 << 20;
 const E2BIG: i32 = 7;
@@ -45,6 +53,14 @@ static ACTIVE: Array<ActiveSet, 1> = Array::new();
 static BACKENDS: Array<BackendSet, 2> = Array::new();
 #[btf_map]
 static FLOWS: HashMap<FlowKey, Flow, FLOW_ENTRIES> = HashMap::new();
+/// One for each connection, by the key of its client's packets.
+#[btf_map]
+static TRACKS: HashMap<FlowKey, Track, TRACKED> = HashMap::new();
+/// Written by the agent alone.
+#[btf_map]
+static ARMS: HashMap<FlowKey, Arm, TRACKED> = HashMap::new();
+#[btf_map]
+static SCRATCH: PerCpuArray<Seen, 1> = PerCpuArray::new();
 #[btf_map]
 static TRAFFIC: PerCpuArray<BackendTraffic, IDS> = PerCpuArray::new();
 #[btf_map]
@@ -83,6 +99,13 @@ fn add(counter: Counter) {
 
 impl Environment for Maps {
     type Entry<'a> = &'a mut Flow;
+    type Scratch<'a> = &'a mut Seen;
+
+    #[inline(always)]
+    fn scratch(&self) -> Option<&mut Seen> {
+        // SAFETY: this CPU's own slot, and no other packet is worked on here until this one is done.
+        SCRATCH.get_ptr_mut(0).map(|seen| unsafe { &mut *seen })
+    }
 
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
@@ -106,15 +129,55 @@ impl Environment for Maps {
 
     #[inline(always)]
     fn insert(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
-        FLOWS
-            .insert(key, flow, u64::from(BPF_NOEXIST))
-            .map_err(|code| if code == -E2BIG { InsertError::Full } else { InsertError::Taken })
+        FLOWS.insert(key, flow, u64::from(BPF_NOEXIST)).map_err(refused)
     }
 
     #[inline(always)]
     fn remove(&self, key: &FlowKey) {
         // Nothing there is what was asked for.
         let _absent = FLOWS.remove(key);
+    }
+
+    #[inline(always)]
+    fn with_track<R>(
+        &self,
+        client: &FlowKey,
+        otherwise: R,
+        change: impl FnOnce(&mut Track) -> R,
+    ) -> R {
+        let Some(track) = TRACKS.get_ptr_mut(client) else { return otherwise };
+        // SAFETY: the map's value outlives the run, and its lock keeps other CPUs out.
+        unsafe {
+            let lock = (&raw mut (*track).lock).cast();
+            bpf_spin_lock(lock);
+            let result = change(&mut *track);
+            bpf_spin_unlock(lock);
+            result
+        }
+    }
+
+    #[inline(always)]
+    fn insert_track(&self, client: &FlowKey) -> Result<(), InsertError> {
+        TRACKS.insert(client, &EMPTY_TRACK, u64::from(BPF_NOEXIST)).map_err(refused)
+    }
+
+    #[inline(always)]
+    fn remove_track(&self, client: &FlowKey) {
+        // Nothing there is what was asked for.
+        let _absent = TRACKS.remove(client);
+    }
+
+    #[inline(always)]
+    fn shift(&self, client: &FlowKey, id: TrackId, direction: Direction) -> Option<&Shift> {
+        // SAFETY: as for a flow; once it is handed over, nobody writes it.
+        let track = TRACKS.get_ptr_mut(client).map(|track| unsafe { &*track })?;
+        shift_of(track, id, direction)
+    }
+
+    #[inline(always)]
+    fn arm(&self, client: &FlowKey) -> Option<&Arm> {
+        // SAFETY: as for a flow; the agent alone writes it, and puts a new one in its place.
+        ARMS.get_ptr(client).map(|arm| unsafe { &*arm })
     }
 
     #[inline(always)]
@@ -177,6 +240,14 @@ impl Environment for Maps {
         unsafe { bpf_get_prandom_u32() }
     }
 }
+
+#[inline(always)]
+const fn refused(code: i32) -> InsertError {
+    if code == -E2BIG { InsertError::Full } else { InsertError::Taken }
+}
+
+/// Not on the stack, which is small.
+static EMPTY_TRACK: Track = Track::EMPTY;
 
 /// The agent looks for events by itself: waking it for each would cost the packet more than all else.
 ///

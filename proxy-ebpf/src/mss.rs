@@ -10,33 +10,13 @@ use proxy_common::{addr::Family, counter::Counter, reason::Reason};
 use crate::{
     checksum::Change,
     environment::Environment,
+    options::{self, HEADER, MAX_OPTIONS, MSS, MSS_LEN, Options, PLACES},
     packet::Behind,
     parse::{self, ETHERNET_LEN, Ethernet, Flags, Frame, Ip, Ipv4, Ipv6, Tcp},
 };
 
-/// RFC 9293, section 3.1.
-const END: u8 = 0;
-const NOTHING: u8 = 1;
-const MSS: u8 = 2;
-const MSS_LEN: u8 = 4;
-/// Kind and length.
-const SMALLEST: u8 = 2;
-
-const HEADER: u32 = size_of::<Tcp>() as u32;
-/// What a header of fifteen words has room for.
-const MAX_OPTIONS: u32 = 40;
 /// An MSS begins no later than this many options, each of a single byte, after the first.
 const MAX_STEPS: u32 = MAX_OPTIONS - MSS_LEN as u32 + 1;
-/// All places among the options are below. It changes none of them: with it the verifier knows of
-/// no place that it is beyond the options, and takes what it has seen of a step for all the others.
-const PLACES: u32 = 63;
-
-/// A segment's options: where in the frame they begin, and how many bytes they are.
-#[derive(Clone, Copy)]
-struct Options {
-    begin: u32,
-    len: u32,
-}
 
 /// What a SYN offers, and where in the frame it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,18 +54,10 @@ fn clamp_over<I: Ip, P: Behind, E: Environment>(
         return Ok(());
     }
     let end = ETHERNET_LEN + frame.ip.packet_len(room)?;
-    match options::<I>(&frame.tcp, end) {
+    match Options::of::<I>(&frame.tcp, end) {
         Some(options) => clamp_options(packet, options, most, environment),
         None => Ok(()),
     }
-}
-
-/// `None` if the header says that it is longer than the packet, which ends at `end`.
-#[inline(always)]
-fn options<I>(tcp: &Tcp, end: u32) -> Option<Options> {
-    let begin = Frame::<I>::LEN;
-    let len = (4 * u32::from(tcp.data_offset >> 4)).wrapping_sub(HEADER);
-    (len <= MAX_OPTIONS && begin + len <= end).then_some(Options { begin, len })
 }
 
 /// A function of its own, for its part of the stack.
@@ -106,9 +78,6 @@ fn clamp_options<P: Behind, E: Environment>(
 
 /// The first one that is whole and of the right length; what follows an option of no possible
 /// length is not looked at.
-///
-/// Each option is loaded by itself: an offset into the packet is the helper's to check. In a buffer
-/// it would be the verifier's, which would then follow every sum of lengths.
 #[inline(always)]
 fn offer<P: Behind>(packet: &P, options: Options) -> Option<Offer> {
     let mut at = 0;
@@ -121,13 +90,8 @@ fn offer<P: Behind>(packet: &P, options: Options) -> Option<Offer> {
             let mss = u16::from_be_bytes([high, low]);
             return Some(Offer { offset: options.begin + at + 2, mss });
         }
-        let step = match (kind, len) {
-            (END, _) => return None,
-            (NOTHING, _) => 1,
-            (_, len) if len < SMALLEST => return None,
-            (_, len) => u32::from(len),
-        };
-        if at + step > options.len {
+        let step = options::step(kind, len);
+        if step == 0 || at + step > options.len {
             return None;
         }
         at = black_box(at + step) & PLACES;

@@ -37,13 +37,13 @@ pub trait Leaving: Packet {
     fn find_exit(&mut self, exit: &Exit) -> Result<(), Reason>;
 }
 
-/// For a hook that new connections come by: it reaches what lies behind the headers, too.
+/// For a hook that every packet may come by: it reaches what lies behind the headers, too.
 pub trait Behind: Packet {
-    /// Four bytes of the frame; `None` if they are not all in it.
-    fn load(&self, offset: u32) -> Option<[u8; 4]>;
+    /// Some bytes of the frame; `None` if they are not all in it.
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
 
     /// Leaves checksums as they are.
-    fn store(&mut self, offset: u32, bytes: [u8; 2]) -> Result<(), PatchError>;
+    fn store<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Result<(), PatchError>;
 }
 
 /// What a packet will be, as far as its route depends on it.

@@ -170,3 +170,26 @@ fn too_short<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Reason {
         Err(reason) => reason,
     }
 }
+
+/// A packet of ours: the key of the packets that answer it.
+#[inline(always)]
+pub fn answers<P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, Family)> {
+    match family(packet.head::<Ethernet>()?.kind)? {
+        Family::V4 => answers_over::<Ipv4, P>(packet, config),
+        Family::V6 => answers_over::<Ipv6, P>(packet, config),
+    }
+}
+
+#[inline(always)]
+fn answers_over<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, Family)> {
+    let frame = packet.head::<Frame<I>>()?;
+    frame.ip.carries_tcp().ok()?;
+    let key = FlowKey {
+        remote: frame.ip.destination(),
+        remote_port: Port::from_word(frame.tcp.destination),
+        local_port: Port::from_word(frame.tcp.source),
+        local: config.local(frame.ip.source())?,
+        padding: 0,
+    };
+    Some((key, I::FAMILY))
+}

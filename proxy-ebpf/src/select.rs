@@ -9,6 +9,7 @@ use proxy_common::{
     flow::{Direction, Flow, FlowKey, Half, Life},
     reason::Reason,
     stamp::Age,
+    track::{Stage, TrackId},
 };
 
 use crate::{
@@ -147,11 +148,12 @@ fn any<E: Environment>(config: &Config, environment: &E) -> Result<Port, Reason>
 fn make_way<E: Environment>(key: &FlowKey, environment: &E) -> bool {
     let Some(flow) = environment.flow(key) else { return true };
     let (half, rested) = (flow.half, environment.now().since(flow.seen) >= PORT_REST);
-    let twin = flow.twin(key.local);
+    let (twin, track) = (flow.twin(key.local), flow.track);
     drop(flow);
     // An entry whose other half is missing belongs to nobody.
     let other = environment.flow(&twin).map_or(Half::Reset, |twin| twin.half);
-    if !rested || Life::of(half, other) != Life::Closed {
+    // What the agent has entered, it takes away.
+    if track != TrackId::NONE || !rested || Life::of(half, other) != Life::Closed {
         return false;
     }
     environment.remove(&twin);
@@ -175,5 +177,7 @@ fn answers<E: Environment>(segment: &Segment, backend: BackendId, environment: &
         acked: 0,
         opened: now,
         seen: now,
+        track: TrackId::NONE,
+        stage: Stage::Relayed,
     }
 }

@@ -26,6 +26,7 @@ use proxy_common::{
     event::Change,
     flow::{Direction, Flow, FlowKey, Half},
     stamp::Stamp,
+    track::{Stage, TrackId},
 };
 use proxy_user::datapath::kernel::{
     Hook,
@@ -71,6 +72,8 @@ fn insert(table: &mut FlowTable, n: u16, backend: u16) {
         acked,
         opened: Stamp::default(),
         seen: Stamp::default(),
+        track: TrackId::NONE,
+        stage: Stage::Relayed,
     };
     let source = 10_000 + n;
     let there = flow(Direction::ToBackend, backend, source, u32::from(n));

@@ -14,6 +14,7 @@ use proxy_common::{
     config::LocalId,
     flow::{Direction, Flow, FlowKey, Half},
     stamp::Stamp,
+    track::{Stage, TrackId},
 };
 use proxy_user::{
     config::FlowTimeouts,
@@ -50,6 +51,8 @@ fn flow(peer: Addr, direction: Direction, half: Half, seen: Stamp) -> Flow {
         acked: 0,
         opened: seen,
         seen,
+        track: TrackId::NONE,
+        stage: Stage::Relayed,
     }
 }
 

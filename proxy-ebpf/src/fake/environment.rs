@@ -6,7 +6,7 @@ use core::{
     cell::{Cell, RefCell},
     ops::{Deref, DerefMut},
 };
-use std::{collections::HashMap, rc::Rc, vec::Vec};
+use std::{boxed::Box, collections::HashMap, rc::Rc, vec::Vec};
 
 use proxy_common::{
     addr::Port,
@@ -16,15 +16,22 @@ use proxy_common::{
     event::{Change, FlowEvent, Halves},
     flow::{Direction, Flow, FlowKey},
     stamp::Stamp,
+    track::{Arm, Shift, Track, TrackId},
 };
 
 use super::{IFINDEX, LISTEN, PROXY, PROXY6, both};
-use crate::environment::{Environment, InsertError};
+use crate::{
+    environment::{Environment, InsertError},
+    handover::shift_of,
+    seen::Seen,
+};
 
 pub struct FakeEnvironment {
     pub config: Option<Config>,
     pub set: BackendSet,
     pub flows: RefCell<HashMap<FlowKey, Rc<Cell<Flow>>>>,
+    pub tracks: RefCell<HashMap<FlowKey, Track>>,
+    pub arms: RefCell<HashMap<FlowKey, &'static Arm>>,
     pub capacity: usize,
     pub opened: RefCell<HashMap<BackendId, u64>>,
     pub closed: RefCell<HashMap<BackendId, u64>>,
@@ -52,6 +59,8 @@ impl FakeEnvironment {
             config: Some(config),
             set,
             flows: RefCell::default(),
+            tracks: RefCell::default(),
+            arms: RefCell::default(),
             capacity: 1_000,
             opened: RefCell::default(),
             closed: RefCell::default(),
@@ -103,6 +112,11 @@ impl Drop for Entry {
 
 impl Environment for FakeEnvironment {
     type Entry<'a> = Entry;
+    type Scratch<'a> = Box<Seen>;
+
+    fn scratch(&self) -> Option<Box<Seen>> {
+        Some(Box::new(Seen::NOTHING))
+    }
 
     fn config(&self) -> Option<&Config> {
         self.config.as_ref()
@@ -131,6 +145,42 @@ impl Environment for FakeEnvironment {
 
     fn remove(&self, key: &FlowKey) {
         self.flows.borrow_mut().remove(key);
+    }
+
+    fn with_track<R>(
+        &self,
+        client: &FlowKey,
+        otherwise: R,
+        change: impl FnOnce(&mut Track) -> R,
+    ) -> R {
+        self.tracks.borrow_mut().get_mut(client).map_or(otherwise, change)
+    }
+
+    fn insert_track(&self, client: &FlowKey) -> Result<(), InsertError> {
+        let mut tracks = self.tracks.borrow_mut();
+        if tracks.contains_key(client) {
+            return Err(InsertError::Taken);
+        }
+        if tracks.len() >= self.capacity {
+            return Err(InsertError::Full);
+        }
+        tracks.insert(*client, Track::EMPTY);
+        Ok(())
+    }
+
+    fn remove_track(&self, client: &FlowKey) {
+        self.tracks.borrow_mut().remove(client);
+    }
+
+    /// Leaked: a test has few.
+    fn shift(&self, client: &FlowKey, id: TrackId, direction: Direction) -> Option<&Shift> {
+        let tracks = self.tracks.borrow();
+        let by = *shift_of(tracks.get(client)?, id, direction)?;
+        Some(Box::leak(Box::new(by)))
+    }
+
+    fn arm(&self, client: &FlowKey) -> Option<&Arm> {
+        self.arms.borrow().get(client).copied()
     }
 
     fn open_flows(&self, id: BackendId) -> u64 {

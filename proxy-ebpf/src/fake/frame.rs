@@ -65,15 +65,15 @@ impl Leaving for FakePacket {
 }
 
 impl Behind for FakePacket {
-    fn load(&self, offset: u32) -> Option<[u8; 4]> {
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let bytes = self.bytes();
         bytes.get(offset as usize..)?.first_chunk().copied()
     }
 
-    fn store(&mut self, offset: u32, new: [u8; 2]) -> Result<(), PatchError> {
+    fn store<const N: usize>(&mut self, offset: u32, new: [u8; N]) -> Result<(), PatchError> {
         let mut bytes = self.bytes();
         let at = offset as usize;
-        bytes.get_mut(at..at + 2).ok_or(PatchError)?.copy_from_slice(&new);
+        bytes.get_mut(at..at + N).ok_or(PatchError)?.copy_from_slice(&new);
         *self = Self::from_bytes(&bytes);
         Ok(())
     }
@@ -87,6 +87,7 @@ pub struct Tcp {
     pub flags: u8,
     pub sequence: u32,
     pub acknowledgement: u32,
+    pub window: u16,
     pub hops: u8,
     /// Padded with the end of the list (zeros) to whole words.
     pub options: Vec<u8>,
@@ -105,6 +106,7 @@ impl Tcp {
             flags,
             sequence: 100,
             acknowledgement: 0,
+            window: 0x1000,
             hops: 64,
             options: vec![],
             payload: vec![],
@@ -136,7 +138,9 @@ impl Tcp {
         segment.extend(self.sequence.to_be_bytes());
         segment.extend(self.acknowledgement.to_be_bytes());
         let words = self.options.len().div_ceil(4);
-        segment.extend([(5 + words as u8) << 4, self.flags, 0x10, 0, 0, 0, 0, 0]);
+        segment.extend([(5 + words as u8) << 4, self.flags]);
+        segment.extend(self.window.to_be_bytes());
+        segment.extend([0; 4]);
         segment.extend(&self.options);
         segment.resize(20 + 4 * words, 0);
         segment.extend(&self.payload);

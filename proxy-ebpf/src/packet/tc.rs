@@ -71,7 +71,9 @@ impl Packet for TcPacket<'_> {
         pseudo_header: Change,
         message: Change,
     ) -> Result<(), PatchError> {
-        self.replace(offset, pseudo_header, u64::from(BPF_F_PSEUDO_HDR))?;
+        if pseudo_header != Change::NONE {
+            self.replace(offset, pseudo_header, u64::from(BPF_F_PSEUDO_HDR))?;
+        }
         self.replace(offset, message, 0)
     }
 }
@@ -79,8 +81,8 @@ impl Packet for TcPacket<'_> {
 impl Behind for TcPacket<'_> {
     /// Wherever the payload lies. The verifier bounds no offset here: the kernel does.
     #[inline(always)]
-    fn load(&self, offset: u32) -> Option<[u8; 4]> {
-        let mut bytes = [0; 4];
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
         let (skb, len) = (self.context.skb.skb.cast(), size_of_val(&bytes) as u32);
         // SAFETY: the context is the program's own, and the buffer is as long as is said.
         let code = unsafe { bpf_skb_load_bytes(skb, offset, bytes.as_mut_ptr().cast(), len) };
@@ -90,7 +92,7 @@ impl Behind for TcPacket<'_> {
     /// Changed together with a checksum that covers it, a sum that the card made
     /// (`CHECKSUM_COMPLETE`) stays right.
     #[inline(always)]
-    fn store(&mut self, offset: u32, bytes: [u8; 2]) -> Result<(), PatchError> {
+    fn store<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Result<(), PatchError> {
         let (skb, len) = (self.context.skb.skb, size_of_val(&bytes) as u32);
         // SAFETY: the context is the program's own; references into the packet ended with the
         // exclusive borrow that this one succeeds, and the bytes are as many as is said.

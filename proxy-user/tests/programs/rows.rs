@@ -187,10 +187,11 @@ fn every_row_holds_at_xdp() {
 }
 
 /// Reasons that a hook never has, or a family, and why.
-const NEVER: [(&[Hook], &[Family], Reason, &str); 4] = [
+const NEVER: [(&[Hook], &[Family], Reason, &str); 5] = [
     (&[Hook::Tc], &FAMILIES, Reason::NoExit, "the kernel finds the way out after the program"),
     (&[Hook::Tc], &FAMILIES, Reason::RewriteFailed, "headers that were read can be written"),
     (&[Hook::Xdp], &FAMILIES, Reason::RewriteFailed, "headers that were read can be written"),
+    (&Hook::BOTH, &FAMILIES, Reason::Relayed, "what the listener accepts has tests of its own"),
     (&Hook::BOTH, &[Family::V6], Reason::BadChecksum, "IPv6's header has none"),
 ];
 

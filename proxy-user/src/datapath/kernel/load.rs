@@ -13,9 +13,9 @@ use tracing::{info, warn};
 use super::{Attachment, pins::Pins};
 
 /// Maps that outlive the agent: all but the program's log.
-const PINNED: [&str; 11] = [
-    "CONFIG", "ACTIVE", "BACKENDS", "FLOWS", "TRAFFIC", "LOAD", "EXPIRED", "REASONS", "COUNTERS",
-    "EVENTS", "RESERVED",
+const PINNED: [&str; 13] = [
+    "CONFIG", "ACTIVE", "BACKENDS", "FLOWS", "TRACKS", "ARMS", "TRAFFIC", "LOAD", "EXPIRED",
+    "REASONS", "COUNTERS", "EVENTS", "RESERVED",
 ];
 const ENTRIES_PER_CONNECTION: u32 = 2;
 const LOG_LEVEL_OFF: u8 = 0;

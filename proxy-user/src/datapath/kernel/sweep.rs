@@ -177,6 +177,7 @@ mod tests {
     use proxy_common::{
         addr::{Addr, Port},
         backend::BackendId,
+        track::{Stage, TrackId},
     };
 
     use super::*;
@@ -202,6 +203,8 @@ mod tests {
             acked: 0,
             opened: at(seen),
             seen: at(seen),
+            track: TrackId::NONE,
+            stage: Stage::Relayed,
         }
     }
 

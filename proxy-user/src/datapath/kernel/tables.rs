@@ -11,7 +11,7 @@ use aya::{
 use proxy_common::{
     addr::{Addr, Port, socket},
     backend::{Backend, BackendId, BackendLoad, BackendSet, BackendTraffic, MAX_BACKENDS},
-    config::{ActiveSet, Config, Events, MAX_LOCALS, PortRange},
+    config::{ActiveSet, Config, Events, MAX_LOCALS, Opens, PortRange},
     counter::Counter,
     event::{Change, FlowEvent},
     flow::Direction,
@@ -115,6 +115,8 @@ impl Tables {
             sources: setting.sources,
             mss_clamp: setting.mss_clamp,
             events: setting.events,
+            opens: Opens::Program,
+            mark: 0,
         };
         self.config.set(0, config, 0).context("cannot write the program's configuration")?;
         Ok(config.locals)

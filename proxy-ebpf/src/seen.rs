@@ -1,0 +1,125 @@
+//! The numbers of one segment, as far as a connection's record and its translation need them.
+
+use proxy_common::{addr::Family, track::Offer};
+
+use crate::{
+    options::{self, HEADER, Options, Places},
+    packet::Behind,
+    parse::{ETHERNET_LEN, Flags, Frame, Ip, Ipv4, Ipv6},
+};
+
+/// All numbers are in host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub sequence: u32,
+    pub acknowledgement: u32,
+    /// The sequence number behind its last; SYN and FIN have one too.
+    pub end: u32,
+    /// As it stands in the header, not scaled.
+    pub window: u16,
+    pub flags: Flags,
+    pub is_stamped: bool,
+    pub tsval: u32,
+    /// Of a SYN.
+    pub offer: Offer,
+    pub options: Options,
+    pub places: Places,
+}
+
+impl Seen {
+    pub const NOTHING: Self = Self {
+        sequence: 0,
+        acknowledgement: 0,
+        end: 0,
+        window: 0,
+        flags: Flags(0),
+        is_stamped: false,
+        tsval: 0,
+        offer: Offer::NONE,
+        options: Options::NONE,
+        places: Places::NONE,
+    };
+
+    /// Up to where its sender takes data.
+    #[inline(always)]
+    pub const fn edge(&self, scale: u8) -> u32 {
+        let scale = if self.flags.has(Flags::SYN) { 0 } else { scale };
+        self.acknowledgement.wrapping_add((self.window as u32) << (scale & 31))
+    }
+}
+
+/// Of a segment that was found to be well-formed. `false` if it is not, after all.
+///
+/// A function of its own, for its part of the stack.
+#[inline(never)]
+pub fn see<P: Behind>(packet: &mut P, family: Family, seen: &mut Seen) -> bool {
+    let is_read = match family {
+        Family::V4 => read::<Ipv4, P>(packet, seen),
+        Family::V6 => read::<Ipv6, P>(packet, seen),
+    };
+    if is_read {
+        seen.places = options::places(packet, seen.options);
+        read_options(packet, seen);
+    }
+    is_read
+}
+
+#[inline(always)]
+fn read<I: Ip, P: Behind>(packet: &mut P, seen: &mut Seen) -> bool {
+    let room = packet.frame_len().wrapping_sub(ETHERNET_LEN);
+    let Some(frame) = packet.head::<Frame<I>>() else { return false };
+    let Ok(bytes) = frame.ip.packet_len(room) else { return false };
+    let Some(options) = Options::of::<I>(&frame.tcp, ETHERNET_LEN + bytes) else { return false };
+    let flags = Flags(frame.tcp.flags);
+    let headers = size_of::<I>() as u32 + HEADER + options.len;
+    let sequence = u32::from_be(frame.tcp.sequence);
+    seen.sequence = sequence;
+    seen.acknowledgement = u32::from_be(frame.tcp.acknowledgement);
+    seen.end = sequence
+        .wrapping_add(bytes.wrapping_sub(headers))
+        .wrapping_add(u32::from(flags.has(Flags::SYN)))
+        .wrapping_add(u32::from(flags.has(Flags::FIN)));
+    seen.window = u16::from_be(frame.tcp.window);
+    seen.flags = flags;
+    seen.options = options;
+    true
+}
+
+#[inline(always)]
+fn read_options<P: Behind>(packet: &P, seen: &mut Seen) {
+    if let Some(at) = seen.places.timestamps(seen.options)
+        && let Some(tsval) = packet.load(at + 2)
+    {
+        seen.tsval = u32::from_be_bytes(tsval);
+        seen.is_stamped = true;
+    }
+    if seen.flags.has(Flags::SYN) {
+        seen.offer = offer(packet, seen);
+    }
+}
+
+/// RFC 7323, section 2.3.
+const LARGEST_SCALE: u8 = 14;
+
+#[inline(always)]
+fn offer<P: Behind>(packet: &P, seen: &Seen) -> Offer {
+    let mut offer = Offer::NONE;
+    if let Some(at) = seen.places.mss(seen.options)
+        && let Some(mss) = packet.load(at + 2)
+    {
+        offer.mss = u16::from_be_bytes(mss);
+    }
+    if let Some(at) = seen.places.scale(seen.options)
+        && let Some([scale]) = packet.load(at + 2)
+    {
+        offer.scale = scale.min(LARGEST_SCALE);
+        offer.flags |= Offer::SCALE;
+    }
+    if seen.places.permits_sack() {
+        offer.flags |= Offer::SACK;
+    }
+    if seen.is_stamped {
+        offer.flags |= Offer::TIMESTAMPS;
+    }
+    offer
+}

@@ -9,6 +9,7 @@ mod programs {
     mod checksums;
     pub mod connection;
     mod fuzz;
+    mod handover;
     mod mss;
     mod place;
     mod round_trip;

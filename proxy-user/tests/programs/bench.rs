@@ -77,6 +77,8 @@ impl Bench {
     fn load(entries: u32) -> Self {
         let ebpf = EbpfLoader::new()
             .map_max_entries("FLOWS", entries)
+            .map_max_entries("TRACKS", entries)
+            .map_max_entries("ARMS", entries)
             .load(object().unwrap())
             .expect("the object loads; this needs root");
         Self { ebpf }
@@ -93,12 +95,25 @@ impl Bench {
         // XDP's namespace is that of the caller.
         place::link();
         let result = match hook {
-            Hook::Tc => tc(&mut self.ebpf).test_run(options),
+            Hook::Tc => classifier(&mut self.ebpf, "enigate_tc").test_run(options),
             Hook::Xdp => xdp(&mut self.ebpf).test_run(options),
         };
         let result = result.expect("the program runs");
         out.truncate(result.data_size_out as usize);
         (Verdict::of(hook, result.return_value), out)
+    }
+
+    /// Runs a frame of a socket with this mark at the guard.
+    pub fn guard(&mut self, frame: &[u8], mark: u32) -> Verdict {
+        // The third word of `struct __sk_buff`; the kernel takes the others for zeros.
+        let context = [0, 0, mark].map(u32::to_ne_bytes).concat();
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        };
+        let result = classifier(&mut self.ebpf, "enigate_guard").test_run(options);
+        Verdict::of(Hook::Tc, result.expect("the program runs").return_value)
     }
 
     /// Runs a segment at TC that must leave translated, with right checksums; returns its ends.
@@ -112,8 +127,8 @@ impl Bench {
 }
 
 /// Loaded when it is first asked for: the verifier takes most of a test's time.
-fn tc(ebpf: &mut Ebpf) -> &mut SchedClassifier {
-    let tc: &mut SchedClassifier = ebpf.program_mut("enigate_tc").unwrap().try_into().unwrap();
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut SchedClassifier {
+    let tc: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
     if tc.fd().is_err() {
         tc.load().expect("the verifier accepts the program");
     }

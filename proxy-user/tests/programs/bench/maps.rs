@@ -10,6 +10,7 @@ use proxy_common::{
     counter::Counter,
     flow::{Flow, FlowKey},
     reason::Reason,
+    track::{Arm, Track},
 };
 use proxy_ebpf::fake::both;
 
@@ -65,6 +66,22 @@ impl Bench {
 
     pub fn table(&self) -> Vec<(FlowKey, Flow)> {
         self.flows().iter().collect::<Result<_, _>>().unwrap()
+    }
+
+    pub fn insert(&mut self, key: &FlowKey, flow: Flow) {
+        self.flows_mut().insert(key, flow, NEW).unwrap();
+    }
+
+    pub fn track(&self, client: &FlowKey) -> Option<Track> {
+        let tracks: HashMap<_, FlowKey, Track> =
+            self.ebpf.map("TRACKS").unwrap().try_into().unwrap();
+        tracks.get(client, 0).ok()
+    }
+
+    pub fn arm(&mut self, client: &FlowKey, arm: Arm) {
+        let mut arms: HashMap<_, FlowKey, Arm> =
+            self.ebpf.map_mut("ARMS").unwrap().try_into().unwrap();
+        arms.insert(client, arm, 0).unwrap();
     }
 
     fn flows(&self) -> HashMap<&MapData, FlowKey, Flow> {

@@ -34,6 +34,9 @@ pub const MAX_OPTIONS: u32 = 40;
 /// no place that it is beyond the options, and takes what it has seen of a step for all the others.
 pub const PLACES: u32 = 63;
 
+/// Options that are looked at; no stack sends half as many, and each costs the verifier.
+const MOST_STEPS: u32 = 16;
+
 /// A segment's options: where in the frame they begin, and how many bytes they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -72,6 +75,8 @@ pub struct Places(u64);
 
 impl Places {
     pub const NONE: Self = Self(0);
+    /// There are more than are looked at.
+    pub const UNREAD: Self = Self(1 << 63);
     const MSS: u32 = 0;
     const SCALE: u32 = 8;
     const SACK_PERMITTED: u32 = 16;
@@ -149,34 +154,38 @@ impl Places {
 
 /// What lies behind an option of no possible length is not looked at.
 #[inline(always)]
-pub fn places<P: Behind>(packet: &P, options: Options) -> Places {
-    if options.len == 0 {
-        return Places::NONE;
-    }
+pub fn find<P: Behind>(packet: &P, options: Options, found: &mut Places) {
+    *found = Places::NONE;
     if options.len == Places::USUAL_LEN && packet.load(options.begin) == Some(Places::USUAL_WORD) {
-        return Places::USUAL;
+        *found = Places::USUAL;
+    } else if options.len != 0 {
+        search(packet, options.begin, options.len, found);
     }
-    search(packet, options.begin, options.len)
 }
 
-/// A function of its own, so that the verifier walks it in few states.
+/// A function of its own, whose result goes through memory: of a number that is returned the verifier
+/// would remember where it came from, and walk the loop once for each way that leads there.
 #[inline(never)]
-fn search<P: Behind>(packet: &P, begin: u32, options: u32) -> Places {
+fn search<P: Behind>(packet: &P, begin: u32, options: u32, found: &mut Places) {
     let mut places = Places::NONE;
     let mut at = 0;
-    for _ in 0..MAX_OPTIONS {
-        if at + u32::from(SMALLEST) > options {
-            return places;
+    for option in 0..=MOST_STEPS {
+        if option == MOST_STEPS {
+            places = Places::UNREAD;
+            break;
         }
-        let Some([kind, len]) = packet.load(begin + at) else { return places };
+        if at + u32::from(SMALLEST) > options {
+            break;
+        }
+        let Some([kind, len]) = packet.load(begin + at) else { break };
         let step = step(kind, len);
         if step == 0 || at + step > options {
-            return places;
+            break;
         }
         places = places.and(kind, len, at);
         at = black_box(at + step) & PLACES;
     }
-    places
+    *found = places;
 }
 
 #[cfg(test)]
@@ -198,7 +207,9 @@ mod tests {
                 ..Tcp::new((client, 51_000), (proxy, LISTEN), Flags::ACK)
             };
             let len = 4 * options.len().div_ceil(4) as u32;
-            places(&segment.frame(), Options { begin, len })
+            let mut places = Places::NONE;
+            find(&segment.frame(), Options { begin, len }, &mut places);
+            places
         };
         let v4 = of(CLIENT, PROXY, Frame::<Ipv4>::LEN);
         assert_eq!(v4, of(CLIENT6, PROXY6, Frame::<Ipv6>::LEN));
@@ -234,6 +245,13 @@ mod tests {
         assert_eq!(found(&[0, 3, 3, 7]), Places::NONE);
         assert_eq!(found(&[1, 1, 8, 10]), Places::NONE, "it is cut off");
         assert_eq!(found(&[9, 1, 3, 3, 7, 0, 0, 0]), Places::NONE, "of no possible length");
+    }
+
+    #[test]
+    fn more_options_than_anybody_sends_are_said_to_be_unread() {
+        let nops = |count: usize| [vec![1; count], vec![3, 3, 7]].concat();
+        assert_eq!(found(&nops(13)).scale(AT_0), Some(13));
+        assert_eq!(found(&nops(33)), Places::UNREAD);
     }
 
     proptest! {

@@ -48,7 +48,8 @@ impl Seen {
     }
 }
 
-/// Of a segment that was found to be well-formed. `false` if it is not, after all.
+/// Of a segment that was found to be well-formed. `false` if it is not, after all, or if its options
+/// are more than anybody sends.
 ///
 /// A function of its own, for its part of the stack.
 #[inline(never)]
@@ -58,10 +59,10 @@ pub fn see<P: Behind>(packet: &mut P, family: Family, seen: &mut Seen) -> bool {
         Family::V6 => read::<Ipv6, P>(packet, seen),
     };
     if is_read {
-        seen.places = options::places(packet, seen.options);
+        options::find(packet, seen.options, &mut seen.places);
         read_options(packet, seen);
     }
-    is_read
+    is_read && seen.places != Places::UNREAD
 }
 
 #[inline(always)]
@@ -81,6 +82,8 @@ fn read<I: Ip, P: Behind>(packet: &mut P, seen: &mut Seen) -> bool {
         .wrapping_add(u32::from(flags.has(Flags::FIN)));
     seen.window = u16::from_be(frame.tcp.window);
     seen.flags = flags;
+    // The place was an earlier segment's.
+    (seen.is_stamped, seen.tsval, seen.offer) = (false, 0, Offer::NONE);
     seen.options = options;
     true
 }
@@ -122,4 +125,29 @@ fn offer<P: Behind>(packet: &P, seen: &Seen) -> Offer {
         offer.flags |= Offer::TIMESTAMPS;
     }
     offer
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+
+    use super::*;
+    use crate::fake::{CLIENT, LISTEN, PROXY, Tcp};
+
+    #[test]
+    fn nothing_is_left_of_the_segment_before() {
+        let segment =
+            |flags, options| Tcp { options, ..Tcp::new((CLIENT, 51_000), (PROXY, LISTEN), flags) };
+        let mut seen = Seen::NOTHING;
+        let syn = vec![2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7];
+        assert!(see(&mut segment(Flags::SYN, syn).frame(), Family::V4, &mut seen));
+        let flags = Offer::SCALE | Offer::SACK | Offer::TIMESTAMPS;
+        assert_eq!(seen.offer, Offer { mss: 1_460, scale: 7, flags });
+        assert_eq!((seen.is_stamped, seen.tsval, seen.end), (true, 9, 101));
+        assert!(see(&mut segment(Flags::ACK, vec![]).frame(), Family::V4, &mut seen));
+        let mut fresh = Seen::NOTHING;
+        assert!(see(&mut segment(Flags::ACK, vec![]).frame(), Family::V4, &mut fresh));
+        assert_eq!(seen, fresh);
+    }
 }

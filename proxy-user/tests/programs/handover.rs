@@ -144,3 +144,13 @@ fn xdp_leaves_accepted_connections_to_tc() {
         }
     }
 }
+
+/// The numbers of the packet before are still where this one's are put.
+#[test]
+fn a_packet_without_a_stamp_does_not_take_over_where_stamps_are_in_use() {
+    let mut bench = listening();
+    let session = armed(&mut bench, Family::V4);
+    let mut first = session.handed_over().swap_remove(0);
+    (first.segment.options, first.fate) = (Vec::new(), Fate::Relayed);
+    play(&mut bench, [first]);
+}

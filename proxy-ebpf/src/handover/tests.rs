@@ -2,7 +2,7 @@ extern crate std;
 
 use std::{boxed::Box, vec::Vec};
 
-use proxy_common::{addr::Family, event::Change, flow::Half};
+use proxy_common::{addr::Family, event::FlowEvent, flow::Half};
 
 use super::*;
 use crate::{
@@ -77,7 +77,7 @@ fn an_accepted_connection_is_taken_over_and_told_of_once() {
         assert_eq!(environment.counted(Counter::HandedOver), 1);
         assert_eq!(environment.counted(Counter::Guarded), 2);
         play(&environment, session.finished());
-        let told: Vec<_> = environment.events.borrow().iter().map(|event| event.change()).collect();
+        let told: Vec<_> = environment.events.borrow().iter().map(FlowEvent::change).collect();
         assert_eq!(told, [Some(Change::HandedOver), Some(Change::Finished)]);
     }
 }

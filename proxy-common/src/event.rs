@@ -49,6 +49,11 @@ impl Change {
         Self::HandedOver,
     ];
 
+    /// The connection is over.
+    pub const fn is_end(self) -> bool {
+        !matches!(self, Self::Opened | Self::HandedOver)
+    }
+
     /// The name in logs.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 //! on record, until with one of them the program takes it over and forwards it from then on.
 
 use proxy_common::{
+    config::Opens,
     counter::Counter,
     event::Change,
     flow::{Direction, Flow, FlowKey},
@@ -160,6 +161,8 @@ fn arm<'a, E: Environment>(
     segment: &Segment,
     environment: &'a E,
 ) -> Option<&'a Arm> {
+    // Without the guard, which is there while the listener opens, a record is not kept whole.
+    environment.config().filter(|config| config.opens == Opens::Listener)?;
     let arm = environment.arm(client)?;
     let twin = environment.flow(&flow.twin(segment.key.local))?;
     (twin.track == flow.track && segment.hops > 1).then_some(arm)

@@ -44,6 +44,21 @@ pub struct Tcp {
     pub urgent: u16,
 }
 
+/// The same with the options that nearly every segment has: two that do nothing, and timestamps
+/// (RFC 7323, appendix A).
+#[repr(C)]
+pub struct Stamped<I> {
+    pub frame: Frame<I>,
+    pub stamps: Stamps,
+}
+
+#[repr(C, packed(2))]
+pub struct Stamps {
+    pub kind: [u8; 4],
+    pub tsval: u32,
+    pub tsecr: u32,
+}
+
 /// Ethernet and IP alone, for frames that end before a TCP header would.
 #[repr(C)]
 struct ShortFrame<I> {
@@ -53,12 +68,14 @@ struct ShortFrame<I> {
 
 #[allow(unsafe_code, reason = "the promise that `Header` asks for")]
 mod header {
-    use super::{Ethernet, Frame, Header, Ip, ShortFrame};
+    use super::{Ethernet, Frame, Header, Ip, ShortFrame, Stamped};
 
     // SAFETY: integers only, packed to two: no padding, any bytes are a value.
     unsafe impl Header for Ethernet {}
     // SAFETY: of parts as above and of an even size, `Ip`s among them, so without padding.
     unsafe impl<I: Ip> Header for Frame<I> {}
+    // SAFETY: as above.
+    unsafe impl<I: Ip> Header for Stamped<I> {}
     // SAFETY: as above.
     unsafe impl<I: Ip> Header for ShortFrame<I> {}
 }
@@ -70,6 +87,7 @@ impl<I> Frame<I> {
 
 const _: () = assert!(Frame::<Ipv4>::LEN == 54 && align_of::<Frame<Ipv4>>() == 2);
 const _: () = assert!(Frame::<Ipv6>::LEN == 74 && align_of::<Frame<Ipv6>>() == 2);
+const _: () = assert!(size_of::<Stamped<Ipv4>>() == 66 && size_of::<Stamped<Ipv6>>() == 86);
 
 pub(crate) const ETHERNET_LEN: u32 = size_of::<Ethernet>() as u32;
 const WORDS_WITHOUT_OPTIONS: u8 = 5;

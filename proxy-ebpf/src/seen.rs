@@ -54,15 +54,27 @@ impl Seen {
 /// A function of its own, for its part of the stack.
 #[inline(never)]
 pub fn see<P: Behind>(packet: &mut P, family: Family, seen: &mut Seen) -> bool {
-    let is_read = match family {
-        Family::V4 => read::<Ipv4, P>(packet, seen),
-        Family::V6 => read::<Ipv6, P>(packet, seen),
-    };
-    if is_read {
-        options::find(packet, seen.options, &mut seen.places);
-        read_options(packet, seen);
+    match family {
+        Family::V4 => see_over::<Ipv4, P>(packet, seen),
+        Family::V6 => see_over::<Ipv6, P>(packet, seen),
     }
-    is_read && seen.places != Places::UNREAD
+}
+
+#[inline(always)]
+fn see_over<I: Ip, P: Behind>(packet: &mut P, seen: &mut Seen) -> bool {
+    if !read::<I, P>(packet, seen) {
+        return false;
+    }
+    if !seen.flags.has(Flags::SYN)
+        && let Some(tsval) = options::usual(packet, seen.options)
+    {
+        (seen.is_stamped, seen.tsval) = (true, u32::from_be(tsval));
+        seen.places = Places::USUAL;
+        return true;
+    }
+    options::find(packet, seen.options, &mut seen.places);
+    read_options(packet, seen);
+    seen.places != Places::UNREAD
 }
 
 #[inline(always)]
@@ -145,6 +157,11 @@ mod tests {
         let flags = Offer::SCALE | Offer::SACK | Offer::TIMESTAMPS;
         assert_eq!(seen.offer, Offer { mss: 1_460, scale: 7, flags });
         assert_eq!((seen.is_stamped, seen.tsval, seen.end), (true, 9, 101));
+        let stamps = vec![1, 1, 8, 10, 0, 0, 0, 12, 0, 0, 0, 5];
+        assert!(see(&mut segment(Flags::ACK, stamps.clone()).frame(), Family::V4, &mut seen));
+        assert_eq!((seen.is_stamped, seen.tsval, seen.offer), (true, 12, Offer::NONE));
+        assert!(see(&mut segment(Flags::SYN, stamps).frame(), Family::V4, &mut seen));
+        assert_eq!(seen.offer.flags, Offer::TIMESTAMPS, "a SYN of these alone offers them");
         assert!(see(&mut segment(Flags::ACK, vec![]).frame(), Family::V4, &mut seen));
         let mut fresh = Seen::NOTHING;
         assert!(see(&mut segment(Flags::ACK, vec![]).frame(), Family::V4, &mut fresh));

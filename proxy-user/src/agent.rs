@@ -28,8 +28,9 @@ use crate::{
     cluster::Cluster,
     config::{Config, DrainConfig, Route},
     datapath::{
-        Datapath, Packet,
+        Datapath, Packet, Place,
         flows::{Flows, Turn},
+        handover::Handover,
         tally::Tally,
     },
     files::Files,
@@ -65,6 +66,7 @@ struct Agent {
     /// For successors; `None` where none can come.
     host: Option<Host>,
     turn: Option<Turn>,
+    handover: Option<Arc<Handover>>,
     /// The packet path is a successor's.
     kept: Option<OwnedMutexGuard<()>>,
     parts: Parts,
@@ -79,6 +81,7 @@ impl Agent {
         let (mut estate, mut predecessor) = inherit(&config, &journal).await?;
         let listeners = Listeners::bind(&config, &mut estate)?;
         let admin = Admin::open(config.admin, estate.take(config.admin)).await?;
+        let listening = listeners.copies()?;
         let mut copies = listeners.copies()?;
         copies.push(admin.copy()?);
         let mut clusters = clusters(&config, &journal)?;
@@ -87,11 +90,13 @@ impl Agent {
         if let Some(predecessor) = &mut predecessor {
             predecessor.pause().await?;
         }
-        let datapath = Datapath::open(&config).await?;
-        carriers.values_mut().for_each(|carrier| carrier.mover = datapath.mover());
+        let place = Place { listening, is_alone: predecessor.is_none() };
+        let datapath = Datapath::open(&config, place).await?;
+        carriers.values_mut().for_each(|carrier| carrier.mover = datapath.mover.clone());
 
         announce(&journal, &config, &datapath, files);
         let (phase, serving) = watch::channel(Phase::Serving);
+        let handover = datapath.mover.handover().cloned();
         let mut tasks = JoinSet::new();
         let (datapath, turn) =
             run_datapath(&mut tasks, datapath, config.log.flows, &mut clusters[0], &journal);
@@ -115,7 +120,7 @@ impl Agent {
         }
         let host = host(config.admin, copies, &journal);
         let parts = Parts { listening, tasks };
-        Ok(Self { journal, phase, drain: config.drain, host, turn, kept: None, parts })
+        Ok(Self { journal, phase, drain: config.drain, host, turn, handover, kept: None, parts })
     }
 
     async fn serve(mut self, stops: &mut Stops) -> anyhow::Result<()> {
@@ -187,6 +192,9 @@ impl Agent {
 
     fn enter(&self, phase: Phase, message: &str) {
         self.journal.note(Kind::Lifecycle, message);
+        if let (Phase::Draining | Phase::Retired, Some(handover)) = (phase, &self.handover) {
+            handover.hurry();
+        }
         self.phase.send_replace(phase);
     }
 }
@@ -263,18 +271,18 @@ fn run_datapath(
     journal: &Journal,
 ) -> (DatapathFacts, Option<Turn>) {
     let name = datapath.name();
+    let handover = datapath.mover.handover().cloned();
     let packet = datapath.packet.map(|Packet { kernel, interface }| {
         for (target, legacy) in kernel.inherited() {
             cluster.control.inherit(BackendId(target.id), target.address, *legacy);
         }
         let hook = kernel.hook();
         let (snapshots, suspects) = (cluster.snapshots(), cluster.suspects.clone());
-        let flows = Flows::new(kernel, flow_log, snapshots, suspects, journal.clone());
+        let flows = Flows::new(kernel, flow_log, snapshots, suspects, journal.clone(), handover);
         let (view, turn) = (flows.view(), flows.turn());
         tasks.spawn(flows.run());
         (PacketFacts { hook, interface, view }, turn)
     });
     let (packet, turn) = packet.unzip();
-    let sockmap = datapath.sockmap;
-    (DatapathFacts { name, reason: datapath.reason, packet, sockmap }, turn)
+    (DatapathFacts { name, reason: datapath.reason, packet, mover: datapath.mover }, turn)
 }

@@ -26,9 +26,9 @@ pub fn carriers(
     tally: &Arc<Tally>,
 ) -> Result<BTreeMap<SocketAddr, Carrier>, Refusal> {
     let limits = &config.listener.limits;
-    let total = limits.total.map_or(files.room(), |total| total.get().into());
     let pipes = Pipes::new(files.pipes(), tally.clone());
-    let limits = Arc::new(Limits::new(total, limits.per_source, limits.per_vpce));
+    let limits =
+        Arc::new(Limits::new(limits.total, files.room(), limits.per_source, limits.per_vpce));
     let mut behind = BTreeMap::<SocketAddr, Vec<&Cluster>>::new();
     for cluster in clusters {
         behind.entry(cluster.route.listen).or_default().push(cluster);

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{
-    BindAddress, Config, DEFAULT_ADMIN, DEFAULT_PIN_DIR, InterfaceName, PinDir, Refusal, Settings,
+use crate::{
+    config::{
+        BindAddress, Config, DEFAULT_ADMIN, DEFAULT_PIN_DIR, InterfaceName, PinDir, Refusal,
+        Settings,
+    },
+    datapath::handover::self_test::Role,
 };
 
 /// Keeps a private EKS endpoint resolved and forwards TCP connections to it in the kernel
@@ -70,6 +74,9 @@ pub enum Command {
     },
     /// Write a completion script to standard output
     Completions { shell: Shell },
+    /// A process of the handover's self-test
+    #[command(hide = true)]
+    SelfTest { role: Role },
 }
 
 const LAYERS: &str = "Durations are written as 500ms, 2s, 5m or 1h. Flags beat the environment, \

@@ -36,9 +36,9 @@ pub use settings::Settings;
 pub use source_ports::SourcePorts;
 pub use timeouts::FlowTimeouts;
 pub use values::{
-    BindAddress, ConnectionLimit, DatapathChoice, FlowLogChoice, HealthKind, HookChoice,
-    InterfaceName, LogFilter, LogFormat, MssClamp, PinDir, Probes, ProxyProtocol, SniPattern,
-    SourceRange, StateDir, VpceId,
+    BindAddress, ConnectionLimit, DatapathChoice, FlowLogChoice, HandoverAfter, HealthKind,
+    HookChoice, InterfaceName, LogFilter, LogFormat, MssClamp, PinDir, Probes, ProxyProtocol,
+    SniPattern, SourceRange, StateDir, VpceId,
 };
 
 pub const DEFAULT_ADMIN: BindAddress =
@@ -55,6 +55,7 @@ pub struct Config {
     pub listener: ListenerConfig,
     pub datapath: DatapathChoice,
     pub packet: PacketConfig,
+    pub handover_after: HandoverAfter,
     /// The host's own where empty.
     pub resolvers: Vec<SocketAddr>,
     pub ttl: TtlRange,
@@ -188,6 +189,7 @@ impl Config {
             routes: route::routes(&settings)?,
             listener: ListenerConfig::new(&settings)?,
             datapath,
+            handover_after: settings.handover_after.unwrap_or_default(),
             resolvers: settings.resolver.iter().map(|resolver| resolver.get()).collect(),
             admin: settings.admin.unwrap_or(DEFAULT_ADMIN).get(),
             drain: drain(&settings),
@@ -199,6 +201,11 @@ impl Config {
             (DatapathChoice::Packet, Some(what)) => {
                 let wrong = format!("{what}; leave that out, or use --datapath auto");
                 Err(Refusal::new("datapath", "packet", wrong))
+            }
+            (DatapathChoice::Handover, _) if config.routes.len() > 1 => {
+                let wrong = "hands over connections of one cluster alone; leave out the other \
+                             [[route]] tables, or use --datapath auto";
+                Err(Refusal::new("datapath", "handover", wrong))
             }
             _ => Ok(config),
         }
@@ -265,8 +272,17 @@ fn drain(settings: &Settings) -> DrainConfig {
     DrainConfig { accept: accept.min(deadline), deadline }
 }
 
-/// What only the packet path does must not be asked of another.
+/// What only the packet path does must not be asked of another, nor what only a handover does.
 fn must_have_a_use(settings: &Settings, datapath: DatapathChoice) -> Result<(), Refusal> {
+    if let (Some(after), DatapathChoice::Packet | DatapathChoice::Sockmap | DatapathChoice::Relay) =
+        (settings.handover_after, datapath)
+    {
+        let wrong = format!(
+            "belongs to the handover, and the data path is {datapath}; leave the one out or ask \
+             for --datapath handover"
+        );
+        return Err(Refusal::new("handover-after", after, wrong));
+    }
     if matches!(datapath, DatapathChoice::Auto | DatapathChoice::Packet) {
         return Ok(());
     }
@@ -274,7 +290,8 @@ fn must_have_a_use(settings: &Settings, datapath: DatapathChoice) -> Result<(), 
         "belongs to the packet path, and the data path is {datapath}; leave the one out or ask \
          for --datapath packet"
     );
-    if let Some(hook) = settings.hook.filter(|hook| *hook != HookChoice::Auto) {
+    let is_elsewhere = datapath != DatapathChoice::Handover;
+    if let Some(hook) = settings.hook.filter(|hook| is_elsewhere && *hook != HookChoice::Auto) {
         return Err(Refusal::new("hook", hook, wrong));
     }
     match settings.mss_clamp.filter(|clamp| clamp.get().is_some()) {

@@ -5,12 +5,14 @@ pub mod age;
 pub mod carry;
 pub mod flow_log;
 pub mod flows;
+pub mod handover;
 pub mod interface;
 pub mod kernel;
 pub mod ledger;
 pub mod limits;
 pub mod listener;
 pub mod mover;
+mod pattern;
 mod pick;
 pub mod preface;
 pub mod reach;
@@ -21,14 +23,17 @@ pub mod routes;
 mod socket;
 pub mod sockmap;
 pub mod tally;
+mod tcp;
 
-use std::sync::Arc;
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use anyhow::Context as _;
+use proxy_common::config::Opens;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
 use self::{
+    handover::{Handover, self_test},
     kernel::{Attachment, Hook, Kernel},
     mover::Mover,
     sockmap::Sockmap,
@@ -37,10 +42,18 @@ use crate::config::{Config, DatapathChoice, HookChoice, InterfaceName, PacketCon
 
 pub struct Datapath {
     pub reason: String,
-    /// `None`: the listener takes everything.
+    /// `None`: the listener takes everything, and keeps it.
     pub packet: Option<Packet>,
-    /// `None`: what the listener takes is relayed.
-    pub sockmap: Option<Arc<Sockmap>>,
+    /// For what the listener takes.
+    pub mover: Mover,
+}
+
+/// The agent's surroundings, as it starts.
+pub struct Place {
+    /// Copies of the sockets that clients connect to.
+    pub listening: Vec<OwnedFd>,
+    /// No earlier agent makes room for this one.
+    pub is_alone: bool,
 }
 
 pub struct Packet {
@@ -50,66 +63,104 @@ pub struct Packet {
 
 impl Datapath {
     pub fn name(&self) -> &'static str {
-        match (&self.packet, &self.sockmap) {
-            (Some(_), _) => "packet",
-            (None, Some(_)) => "sockmap",
-            (None, None) => "relay",
+        match (&self.packet, &self.mover) {
+            (Some(_), Mover::Relay) => "packet",
+            (_, mover) => mover.name(),
         }
     }
 
-    /// For what the listener accepts.
-    pub fn mover(&self) -> Mover {
-        self.sockmap.clone().map_or(Mover::Relay, Mover::Sockmap)
-    }
-
-    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+    pub async fn open(config: &Config, place: Place) -> anyhow::Result<Self> {
         interface::must_be_there(config)?;
         if config.packet.fresh {
             start_afresh(&config.packet)?;
         }
-        must_not_be_passed_by(config)?;
         match config.datapath {
-            DatapathChoice::Relay => Ok(Self::relay("asked for by --datapath relay")),
+            DatapathChoice::Relay => Self::relay(config, "asked for by --datapath relay"),
             DatapathChoice::Packet => {
-                Self::packet(plan(config)?, "asked for by --datapath packet").await
+                let plan = plan(config, Opens::Program, place.is_alone)?;
+                Self::packet(plan, "asked for by --datapath packet").await
+            }
+            DatapathChoice::Handover => {
+                tested_handover().await?;
+                let reason = "asked for by --datapath handover, and its self-test has passed";
+                Self::handover(config, place, reason).await
             }
             DatapathChoice::Sockmap => {
-                let sockmap = Some(tested_sockmap(config).await?);
+                must_not_be_passed_by(config)?;
+                let mover = Mover::Sockmap(tested_sockmap(config).await?);
                 let reason = "asked for by --datapath sockmap, and its self-test has passed";
-                Ok(Self { reason: reason.into(), packet: None, sockmap })
+                Ok(Self { reason: reason.into(), packet: None, mover })
             }
-            DatapathChoice::Auto => Self::best(config).await,
+            DatapathChoice::Auto => match config.needs_the_listener() {
+                Some(what) => Self::behind_the_listener(config, place, what).await,
+                None => Self::best(config, place).await,
+            },
         }
     }
 
-    async fn best(config: &Config) -> anyhow::Result<Self> {
-        if let Some(what) = config.needs_the_listener() {
-            return Ok(Self::relay(what));
+    /// `what`: why user space must look at connections first.
+    async fn behind_the_listener(
+        config: &Config,
+        place: Place,
+        what: &str,
+    ) -> anyhow::Result<Self> {
+        if config.routes.len() > 1 {
+            return Self::relay(config, what);
         }
-        let attachment = match plan(config) {
-            Ok(attachment) => attachment,
-            Err(refusal) => return Ok(Self::relay(format!("no packet path: {refusal}"))),
-        };
-        // An earlier agent's program goes on forwarding: a relay beside it would see nothing.
-        let is_takeover = attachment.pin_dir.exists();
-        match Self::packet(attachment, "this host can carry the packet path").await {
-            Err(error) if !is_takeover => Ok(Self::relay(format!("no packet path: {error:#}"))),
+        if let Err(refused) = tested_handover().await {
+            return Self::relay(config, format!("{what}; no handover: {}", refused.wrong));
+        }
+        let is_takeover = config.packet.pin_dir.exists();
+        let reason = format!("{what}, and the self-test of the handover has passed");
+        match Self::handover(config, place, &reason).await {
+            Err(error) if !is_takeover => {
+                Self::relay(config, format!("{what}; no handover: {error:#}"))
+            }
             result => result,
         }
     }
 
-    fn relay(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), packet: None, sockmap: None }
+    async fn best(config: &Config, place: Place) -> anyhow::Result<Self> {
+        let attachment = match plan(config, Opens::Program, place.is_alone) {
+            Ok(attachment) => attachment,
+            Err(refusal) => return Self::relay(config, format!("no packet path: {refusal}")),
+        };
+        // An earlier agent's program goes on forwarding: a relay beside it would see nothing.
+        let is_takeover = attachment.pin_dir.exists();
+        match Self::packet(attachment, "this host can carry the packet path").await {
+            Err(error) if !is_takeover => Self::relay(config, format!("no packet path: {error:#}")),
+            result => result,
+        }
+    }
+
+    fn relay(config: &Config, reason: impl Into<String>) -> anyhow::Result<Self> {
+        must_not_be_passed_by(config)?;
+        Ok(Self { reason: reason.into(), packet: None, mover: Mover::Relay })
     }
 
     async fn packet(attachment: Attachment, reason: &str) -> anyhow::Result<Self> {
-        let interface = attachment.interface.clone();
-        let kernel = spawn_blocking(move || Kernel::attach(&attachment))
-            .await
-            .context("attaching the packet path")??;
-        let packet = Some(Packet { kernel, interface });
-        Ok(Self { reason: reason.into(), packet, sockmap: None })
+        let packet = Some(attach(attachment).await?);
+        Ok(Self { reason: reason.into(), packet, mover: Mover::Relay })
     }
+
+    async fn handover(config: &Config, place: Place, reason: &str) -> anyhow::Result<Self> {
+        let Place { listening, is_alone } = place;
+        let attachment = plan(config, Opens::Listener, is_alone)?;
+        let listen = attachment.listen;
+        let packet = attach(attachment).await?;
+        let handover = Handover::new(&packet.kernel, listen, config.handover_after, listening)
+            .context("the listener's sockets cannot be prepared for a handover")?;
+        let mover = Mover::Handover(Arc::new(handover));
+        Ok(Self { reason: reason.into(), packet: Some(packet), mover })
+    }
+}
+
+async fn attach(attachment: Attachment) -> anyhow::Result<Packet> {
+    let interface = attachment.interface.clone();
+    let kernel = spawn_blocking(move || Kernel::attach(&attachment))
+        .await
+        .context("attaching the packet path")??;
+    Ok(Packet { kernel, interface })
 }
 
 /// An earlier agent's program would take connections past a listener that is to look at them.
@@ -145,6 +196,19 @@ pub async fn tested_sockmap(config: &Config) -> Result<Arc<Sockmap>, Refusal> {
     }
 }
 
+/// Tried out in namespaces of its own, so that a kernel which cannot be trusted with it is refused.
+pub async fn tested_handover() -> Result<(), Refusal> {
+    let refused = |wrong: String| {
+        let wrong = format!("{wrong}; use --datapath relay or packet");
+        Refusal::new("datapath", DatapathChoice::Handover, wrong)
+    };
+    let missing = requirements::missing();
+    if !missing.is_empty() {
+        return Err(refused(missing.join("; ")));
+    }
+    self_test::run().await.map_err(|failed| refused(failed.to_string()))
+}
+
 fn start_afresh(packet: &PacketConfig) -> anyhow::Result<()> {
     let interface = packet.interface.as_ref().map(InterfaceName::as_str);
     let removed = kernel::detach(&packet.pin_dir, interface).context("--fresh")?;
@@ -153,7 +217,7 @@ fn start_afresh(packet: &PacketConfig) -> anyhow::Result<()> {
 }
 
 /// How the packet path would be attached here, or why it cannot be.
-pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
+pub fn plan(config: &Config, opens: Opens, is_alone: bool) -> Result<Attachment, Refusal> {
     let missing = requirements::missing();
     if !missing.is_empty() {
         let wrong = format!("{}; provide it, or use --datapath relay", missing.join("; "));
@@ -174,6 +238,8 @@ pub fn plan(config: &Config) -> Result<Attachment, Refusal> {
         max_age: config.life.max_age,
         events: config.log.flows,
         log: config.log.ebpf,
+        opens,
+        is_alone,
     })
 }
 
@@ -203,7 +269,10 @@ mod tests {
             proxy_protocol,
             ..Settings::default()
         };
-        let open = async |given| Datapath::open(&Config::load(given, None).unwrap()).await;
+        let open = async |given| {
+            let place = Place { listening: Vec::new(), is_alone: true };
+            Datapath::open(&Config::load(given, None).unwrap(), place).await
+        };
         let refused = open(given(Some(ProxyProtocol::V2))).await.err().expect("refused");
         assert!(refused.to_string().contains("`enigate detach`"), "{refused}");
         assert_eq!(open(given(None)).await.unwrap().name(), "relay", "it hides nothing");

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::Path};
 
+use proxy_common::config::Opens;
 use serde::Serialize;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
         interface,
         kernel::{self, BPFFS, is_on_bpffs},
         listener::Bound,
-        must_not_be_passed_by, plan, tested_sockmap,
+        must_not_be_passed_by, plan, tested_handover, tested_sockmap,
     },
     discovery::{Resolver, Sieve, examine as examine_folder},
     environment,
@@ -119,27 +120,35 @@ async fn datapath(config: &Config) -> Vec<Finding> {
     if config.datapath == DatapathChoice::Sockmap {
         return vec![sockmap(config).await];
     }
-    if let Some(what) = config.needs_the_listener() {
+    let what = config.needs_the_listener();
+    let is_relay = config.datapath == DatapathChoice::Relay || config.routes.len() > 1;
+    if is_relay {
         return vec![match must_not_be_passed_by(config) {
-            Ok(()) => finding("datapath", Level::Ok, format!("relay: {what}")),
+            Ok(()) => {
+                finding("datapath", Level::Ok, format!("relay: {}", what.unwrap_or("so asked")))
+            }
             Err(refusal) => finding("datapath", Level::Fail, refusal),
         }];
     }
-    let is_by_name = config.datapath == DatapathChoice::Packet;
-    let unfit = if is_by_name { Level::Fail } else { Level::Warn };
-    let packet = match (config.datapath, plan(config)) {
-        (DatapathChoice::Relay, _) => return vec![finding("datapath", Level::Ok, "relay")],
-        (_, Ok(attachment)) => {
-            let message = format!("packet, on {}", attachment.interface);
-            return vec![
-                finding("datapath", Level::Ok, message),
-                source_ports(config.packet.source_ports, unfit),
-                pins(&config.packet.pin_dir, unfit),
-            ];
-        }
-        (_, Err(refusal)) => refusal,
+    let is_handover = config.datapath == DatapathChoice::Handover || what.is_some();
+    let (name, opens) = match is_handover {
+        true => ("handover", Opens::Listener),
+        false => ("packet", Opens::Program),
     };
-    vec![finding("datapath", unfit, packet)]
+    if is_handover && let Err(refusal) = tested_handover().await {
+        let is_asked = config.datapath == DatapathChoice::Handover;
+        let level = if is_asked { Level::Fail } else { Level::Warn };
+        return vec![finding("datapath", level, refusal)];
+    }
+    let unfit = if config.datapath == DatapathChoice::Auto { Level::Warn } else { Level::Fail };
+    match plan(config, opens, false) {
+        Ok(attachment) => vec![
+            finding("datapath", Level::Ok, format!("{name}, on {}", attachment.interface)),
+            source_ports(config.packet.source_ports, unfit),
+            pins(&config.packet.pin_dir, unfit),
+        ],
+        Err(refusal) => vec![finding("datapath", unfit, refusal)],
+    }
 }
 
 async fn sockmap(config: &Config) -> Finding {

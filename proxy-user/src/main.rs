@@ -15,7 +15,7 @@ use proxy_user::{
     cli::{Cli, Command, Given},
     client,
     config::{BindAddress, InterfaceName, PinDir},
-    datapath::kernel,
+    datapath::{handover::self_test, kernel},
     doctor::{self, Level},
     environment, logging, table,
 };
@@ -26,6 +26,9 @@ const REPAINT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::SelfTest { role } = cli.command {
+        return self_test::play(role).map_or_else(|error| fail(1, &error), |()| ExitCode::SUCCESS);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(2, &anyhow::anyhow!(error)),
@@ -50,6 +53,9 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
             detach(&pin_dir, interface.as_ref()).map_err(Failure::Start)
         }
         Command::Completions { shell } => complete(shell).map_err(Failure::Later),
+        Command::SelfTest { role } => {
+            self_test::play(role).map(|()| ExitCode::SUCCESS).map_err(Failure::Start)
+        }
     }
 }
 

@@ -165,7 +165,27 @@ impl Scrape {
         out.gauge("enigate_listener_open", "Connections open now", [(vec![], listener.open)])?;
         let failures = listener.failures.iter().map(|(why, n)| (label("reason", why), *n));
         out.counter("enigate_listener_failures", "Refused or broken, by reason", failures)?;
-        self.sockmap(out)
+        self.sockmap(out)?;
+        self.handover(out)
+    }
+
+    fn handover(&self, out: &mut Writer<'_>) -> fmt::Result {
+        let Some(handover) = &self.status.datapath.handover else { return Ok(()) };
+        let plain = |value| [(vec![], value)];
+        let help = "Connections accepted here that the program carries";
+        out.gauge("enigate_handover_open", help, plain(handover.open))?;
+        let help = "Relayed connections that may still be handed over";
+        out.gauge("enigate_handover_pending", help, plain(handover.pending))?;
+        let help = "Connections handed over";
+        out.counter("enigate_handover_connections", help, plain(handover.handed_over))?;
+        let help = "Times that a connection was offered to the program";
+        out.counter("enigate_handover_armed", help, plain(handover.armed))?;
+        let help = "Packets of the agent's sockets kept from the wire after their handover";
+        out.counter("enigate_handover_guarded", help, plain(handover.guarded))?;
+        let help = "SYNs without room for a record";
+        out.counter("enigate_handover_untracked", help, plain(handover.untracked))?;
+        let relayed = handover.relayed.iter().map(|(why, n)| (label("reason", why), *n));
+        out.counter("enigate_handover_relayed", "Relayed to their end, by reason", relayed)
     }
 
     fn sockmap(&self, out: &mut Writer<'_>) -> fmt::Result {

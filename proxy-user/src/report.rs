@@ -18,14 +18,14 @@ use crate::{
         flows::View,
         kernel::BackendCounters,
         ledger::Ledger,
-        sockmap::Sockmap,
+        mover::Mover,
         tally::{Tally, Traffic},
     },
     discovery::Knowledge,
     journal::Journal,
     lifecycle::Phase,
     metrics,
-    status::{BackendStatus, DatapathStatus, DnsStatus, RouteStatus, Status},
+    status::{BackendStatus, DatapathStatus, DnsStatus, HandoverStatus, RouteStatus, Status},
 };
 
 #[derive(Clone)]
@@ -57,7 +57,7 @@ pub struct DatapathFacts {
     pub name: &'static str,
     pub reason: String,
     pub packet: Option<PacketFacts>,
-    pub sockmap: Option<Arc<Sockmap>>,
+    pub mover: Mover,
 }
 
 #[derive(Clone)]
@@ -134,7 +134,12 @@ impl Report {
             flow_capacity: view.capacity,
             flow_events_lost: view.counted.events_lost,
             mss_clamped: view.counted.mss_clamped,
-            sockmap: self.datapath.sockmap.as_ref().map(|sockmap| sockmap.status()),
+            sockmap: self.datapath.mover.sockmap().map(|sockmap| sockmap.status()),
+            handover: self.datapath.mover.handover().map(|handover| HandoverStatus {
+                guarded: view.counted.guarded,
+                untracked: view.counted.untracked,
+                ..handover.status()
+            }),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Status {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatapathStatus {
-    /// `packet`, `sockmap` or `relay`.
+    /// `packet`, `handover`, `sockmap` or `relay`.
     pub name: String,
     /// Why this one.
     pub reason: String,
@@ -64,6 +64,8 @@ pub struct DatapathStatus {
     pub mss_clamped: u64,
     /// On the sockmap data path alone.
     pub sockmap: Option<SockmapStatus>,
+    /// On the handover data path alone.
+    pub handover: Option<HandoverStatus>,
     /// Connections that the agent has ended, by reason.
     pub resets: BTreeMap<String, u64>,
 }
@@ -160,6 +162,25 @@ pub struct SockmapStatus {
     pub spliced: u64,
     /// Left to user space for good, by reason.
     pub fell_back: BTreeMap<String, u64>,
+}
+
+/// What became of accepted connections on the handover data path, since the agent has started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HandoverStatus {
+    /// The program's now.
+    pub open: u64,
+    /// On the relay, and may still be handed over.
+    pub pending: u64,
+    pub handed_over: u64,
+    /// Times that a connection was offered to the program.
+    pub armed: u64,
+    /// Relayed to their end, or for good, by reason.
+    pub relayed: BTreeMap<String, u64>,
+    /// Packets of the agent's own sockets that were kept from the wire, their connections having been
+    /// handed over.
+    pub guarded: u64,
+    /// SYNs that found no room for a record.
+    pub untracked: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::{
     backends::state_name,
-    status::{BackendStatus, DatapathStatus, DnsStatus, RouteStatus, Status},
+    status::{BackendStatus, DatapathStatus, DnsStatus, HandoverStatus, RouteStatus, Status},
 };
 
 const EVENTS: usize = 10;
@@ -101,6 +101,13 @@ fn datapath(datapath: &DatapathStatus) -> String {
         let _ = write!(text, " at {hook} of {interface}, {entries} of {capacity} flow entries");
     }
     let _ = write!(text, " ({})", datapath.reason);
+    if let Some(handover) = &datapath.handover {
+        let HandoverStatus { open, pending, handed_over, relayed, .. } = handover;
+        let _ = write!(text, "; {handed_over} handed over, {open} of them open, {pending} pending");
+        if !relayed.is_empty() {
+            let _ = write!(text, ", relayed: {}", counts(relayed));
+        }
+    }
     text
 }
 
@@ -206,6 +213,7 @@ mod tests {
                 flow_events_lost: 0,
                 mss_clamped: 0,
                 sockmap: None,
+                handover: None,
                 resets: BTreeMap::new(),
             },
             routes: vec![RouteStatus {

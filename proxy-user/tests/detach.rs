@@ -63,7 +63,7 @@ fn nothing_of_tcx_stays_behind_and_all_of_it_is_named() {
 fn nothing_of_clsact_stays_behind() {
     inside("clsact", |place| {
         place.attach(LEFT, Hook::Clsact).unwrap();
-        let filter = format!("clsact filter of {LEFT}");
+        let filter = format!("clsact filters of {LEFT}");
         assert!(place.detach().contains(&filter));
         assert!(filter_is_gone(LEFT));
         assert!(!place.pin_dir.exists());

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{Map, MapData};
 use detach::netns::{Place, inside};
 use links::LINKS;
 use proxy_common::{
@@ -30,8 +30,8 @@ use proxy_common::{
 };
 use proxy_user::datapath::kernel::{
     Hook,
+    records::FlowTable,
     reset::{Doomed, Sum},
-    scan::FlowTable,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -45,7 +45,7 @@ const RST: u8 = 0x04;
 
 fn table(place: &Place) -> FlowTable {
     let data = MapData::from_pin(place.pin_dir.join(format!("layout-{LAYOUT}/FLOWS"))).unwrap();
-    HashMap::try_from(Map::HashMap(data)).unwrap()
+    FlowTable::try_from(Map::HashMap(data)).unwrap()
 }
 
 fn key(remote_port: u16, local_port: u16) -> FlowKey {
@@ -59,7 +59,7 @@ fn key(remote_port: u16, local_port: u16) -> FlowKey {
 }
 
 /// From client port `n` to a backend's port, with source port 10,000 + `n`.
-fn insert(table: &mut FlowTable, n: u16, backend: u16) {
+fn insert(table: &FlowTable, n: u16, backend: u16) {
     let flow = |direction, peer_port, own_port, acked| Flow {
         bytes: 0,
         peer: Addr::from(OTHER),
@@ -78,8 +78,8 @@ fn insert(table: &mut FlowTable, n: u16, backend: u16) {
     let source = 10_000 + n;
     let there = flow(Direction::ToBackend, backend, source, u32::from(n));
     let back = flow(Direction::ToClient, n, LISTEN, u32::from(source));
-    table.insert(key(n, LISTEN), there, 0).unwrap();
-    table.insert(key(backend, source), back, 0).unwrap();
+    table.add(&key(n, LISTEN), &there).unwrap();
+    table.add(&key(backend, source), &back).unwrap();
 }
 
 fn doomed(port: u16) -> Doomed {
@@ -100,9 +100,9 @@ fn next_rst(raw: &mut Socket) -> (u16, u16, u32) {
 fn both_ends_hear_of_it_with_the_number_that_they_expect() {
     inside("reset", |place| {
         let mut kernel = place.attach(LINKS[0], Hook::Tcx).unwrap();
-        let mut table = table(place);
-        (1..=CONNECTIONS).for_each(|n| insert(&mut table, n, DEAD));
-        insert(&mut table, 100, ALIVE);
+        let table = table(place);
+        (1..=CONNECTIONS).for_each(|n| insert(&table, n, DEAD));
+        insert(&table, 100, ALIVE);
         let mut raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP)).unwrap();
         raw.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
 
@@ -130,7 +130,8 @@ fn both_ends_hear_of_it_with_the_number_that_they_expect() {
             [(LISTEN, n, u32::from(n)), (source, DEAD, u32::from(source))]
         });
         assert_eq!(heard, expected.collect());
-        let left: BTreeSet<_> = table.keys().map(|key| key.unwrap().remote_port.get()).collect();
+        let left: BTreeSet<_> =
+            table.iter().map(|entry| entry.unwrap().0.remote_port.get()).collect();
         assert_eq!(left, BTreeSet::from([100, ALIVE]));
     });
 }
@@ -139,9 +140,9 @@ fn both_ends_hear_of_it_with_the_number_that_they_expect() {
 fn a_second_death_amid_the_resets_of_the_first_leaves_none_out_of_the_sum() {
     inside("reset-twice", |place| {
         let mut kernel = place.attach(LINKS[0], Hook::Tcx).unwrap();
-        let mut table = table(place);
-        (1..=CONNECTIONS).for_each(|n| insert(&mut table, n, DEAD));
-        (11..=10 + CONNECTIONS).for_each(|n| insert(&mut table, n, ALIVE));
+        let table = table(place);
+        (1..=CONNECTIONS).for_each(|n| insert(&table, n, DEAD));
+        (11..=10 + CONNECTIONS).for_each(|n| insert(&table, n, ALIVE));
         kernel.bury(doomed(DEAD)).unwrap();
         let (first, _) = kernel.reset().unwrap();
         assert_eq!((first.sum.connections, first.is_over), (1, false), "it is amid them");
@@ -155,6 +156,6 @@ fn a_second_death_amid_the_resets_of_the_first_leaves_none_out_of_the_sum() {
         };
         let connections = 2 * u64::from(CONNECTIONS);
         assert_eq!(sum, Sum { connections, sent: 2 * connections, error: None });
-        assert_eq!(table.keys().count(), 0);
+        assert_eq!(table.iter().count(), 0);
     });
 }

@@ -20,18 +20,15 @@ use proxy_user::{
     config::FlowTimeouts,
     datapath::{
         age::MaxAge,
-        kernel::{
-            scan::{FlowTable, STEP},
-            sweep::Sweep,
-        },
+        kernel::{records::Records, scan::STEP, sweep::Sweep},
     },
 };
 
 const MILLION: u32 = 1_000_000;
 const LISTEN: u16 = 443;
 
-fn table(entries: u32) -> FlowTable {
-    FlowTable::create(entries, 0).expect("a map; this needs root")
+fn table(entries: u32) -> Records {
+    Records::create(entries).expect("maps; this needs root")
 }
 
 fn at(seconds: u64) -> Stamp {
@@ -57,7 +54,7 @@ fn flow(peer: Addr, direction: Direction, half: Half, seen: Stamp) -> Flow {
 }
 
 /// Both entries of the `n`th connection.
-fn insert(table: &mut FlowTable, n: u32, halves: [Half; 2], seen: Stamp) {
+fn insert(table: &Records, n: u32, halves: [Half; 2], seen: Stamp) {
     let [client, backend] =
         [0x0a00_0000, 0x0b00_0000].map(|net| Addr::from(Ipv4Addr::from_bits(net + n)));
     let key = |remote| FlowKey {
@@ -72,7 +69,7 @@ fn insert(table: &mut FlowTable, n: u32, halves: [Half; 2], seen: Stamp) {
         (key(client), flow(backend, Direction::ToBackend, to_backend, seen)),
         (key(backend), flow(client, Direction::ToClient, to_client, seen)),
     ];
-    entries.iter().for_each(|(key, flow)| table.insert(key, flow, 0).unwrap());
+    entries.iter().for_each(|(key, flow)| table.flows.add(key, flow).unwrap());
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -83,7 +80,7 @@ struct Round {
 }
 
 /// A whole round, and the time that its longest step took.
-fn round(sweep: &mut Sweep, table: &mut FlowTable, now: Stamp) -> (Round, Duration) {
+fn round(sweep: &mut Sweep, table: &Records, now: Stamp) -> (Round, Duration) {
     let (mut round, mut longest) = (Round::default(), Duration::ZERO);
     loop {
         let began = Instant::now();
@@ -101,11 +98,11 @@ fn round(sweep: &mut Sweep, table: &mut FlowTable, now: Stamp) -> (Round, Durati
 #[test]
 fn each_round_deletes_what_is_over_by_then_and_counts_each_connection_once() {
     const EACH: u32 = 5_000;
-    let mut table = table(65_536);
+    let table = table(65_536);
     let kinds =
         [[Half::Opening, Half::Opening], [Half::Open, Half::Open], [Half::Done, Half::Done]];
     for (halves, kind) in kinds.into_iter().zip(0..) {
-        (0..EACH).for_each(|n| insert(&mut table, kind * EACH + n, halves, at(100)));
+        (0..EACH).for_each(|n| insert(&table, kind * EACH + n, halves, at(100)));
     }
     let mut sweep = Sweep::new(FlowTimeouts::default(), None);
     let (connections, entries) = (u64::from(EACH), u64::from(2 * EACH));
@@ -116,7 +113,7 @@ fn each_round_deletes_what_is_over_by_then_and_counts_each_connection_once() {
         (at(6_210), [entries, connections, 0]),
         (at(6_220), [0, 0, 0]),
     ] {
-        let (round, _) = round(&mut sweep, &mut table, now);
+        let (round, _) = round(&mut sweep, &table, now);
         assert_eq!(round, Round { deleted, unseen, left }, "{now:?}");
     }
 }
@@ -124,20 +121,20 @@ fn each_round_deletes_what_is_over_by_then_and_counts_each_connection_once() {
 #[test]
 fn open_connections_older_than_they_may_be_are_named_a_few_in_each_step() {
     const EACH: u32 = 200;
-    let mut table = table(65_536);
+    let table = table(65_536);
     let kinds = [[Half::Open, Half::Open], [Half::Open, Half::Done], [Half::Done, Half::Done]];
     for (halves, kind) in kinds.into_iter().zip(0..) {
-        (0..EACH).for_each(|n| insert(&mut table, kind * EACH + n, halves, at(1_000)));
+        (0..EACH).for_each(|n| insert(&table, kind * EACH + n, halves, at(1_000)));
     }
     let max_age = MaxAge::new(Duration::from_secs(100));
     let mut sweep = Sweep::new(FlowTimeouts::default(), Some(max_age));
-    assert_eq!(sweep.step(&mut table, at(1_089)).unwrap().old, []);
-    let old = sweep.step(&mut table, at(1_111)).unwrap().old;
+    assert_eq!(sweep.step(&table, at(1_089)).unwrap().old, []);
+    let old = sweep.step(&table, at(1_111)).unwrap().old;
     assert_eq!(old.len(), 64);
     let open: HashSet<_> = (0..2 * EACH).map(client).collect();
     assert!(old.iter().all(|key| open.contains(&key.remote)), "towards the backend, and open");
     let mut forever = Sweep::new(FlowTimeouts::default(), None);
-    assert_eq!(forever.step(&mut table, at(1_111)).unwrap().old, []);
+    assert_eq!(forever.step(&table, at(1_111)).unwrap().old, []);
 }
 
 fn client(n: u32) -> Addr {
@@ -146,8 +143,8 @@ fn client(n: u32) -> Addr {
 
 #[test]
 fn a_table_of_a_million_entries_is_swept_in_steps_of_bounded_size() {
-    let mut table = table(MILLION);
-    (0..MILLION / 2).for_each(|n| insert(&mut table, n, [Half::Open; 2], at(100)));
+    let table = table(MILLION);
+    (0..MILLION / 2).for_each(|n| insert(&table, n, [Half::Open; 2], at(100)));
     let mut sweep = Sweep::new(FlowTimeouts::default(), None);
     let (entries, connections) = (u64::from(MILLION), u64::from(MILLION / 2));
     for (what, now, [deleted, unseen, left]) in [
@@ -156,7 +153,7 @@ fn a_table_of_a_million_entries_is_swept_in_steps_of_bounded_size() {
         ("over", at(7_000), [entries, connections, 0]),
     ] {
         let began = Instant::now();
-        let (round, longest) = round(&mut sweep, &mut table, now);
+        let (round, longest) = round(&mut sweep, &table, now);
         println!("{what}: a round took {:?}, its longest step {longest:?}", began.elapsed());
         assert_eq!(round, Round { deleted, unseen, left }, "{what}");
     }

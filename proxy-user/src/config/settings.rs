@@ -19,8 +19,8 @@ use super::{
     route::RouteSettings,
     source_ports::SourcePorts,
     values::{
-        BindAddress, ConnectionLimit, DatapathChoice, FlowLogChoice, HealthKind, HookChoice,
-        InterfaceName, LogFilter, LogFormat, MssClamp, PinDir, Probes, ProxyProtocol,
+        BindAddress, ConnectionLimit, DatapathChoice, FlowLogChoice, HandoverAfter, HealthKind,
+        HookChoice, InterfaceName, LogFilter, LogFormat, MssClamp, PinDir, Probes, ProxyProtocol,
         ResolverAddress, SniPattern, SourceRange, StateDir, TableSize, VpceId,
     },
 };
@@ -42,6 +42,13 @@ pub struct Settings {
     /// What moves the bytes [default: auto]
     #[arg(long, env = "ENIGATE_DATAPATH")]
     pub datapath: Option<DatapathChoice>,
+
+    /// When a connection that the agent has accepted is handed over to eBPF: once it has moved so
+    /// many bytes, or is so old [default: 32768,100ms]
+    #[arg(long, env = "ENIGATE_HANDOVER_AFTER", value_name = "BYTES|TIME")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(deserialize_with = "parsed")]
+    pub handover_after: Option<HandoverAfter>,
 
     /// Where the packet path is attached [default: auto]
     #[arg(long, env = "ENIGATE_HOOK")]

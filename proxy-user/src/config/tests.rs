@@ -45,6 +45,7 @@ fn the_defaults_are_what_the_help_says() {
         ("mss-clamp <off|BYTES>", config.packet.mss_clamp.to_string()),
         ("pin-dir <FOLDER>", config.packet.pin_dir.display().to_string()),
         ("state-dir <FOLDER>", config.state.folder.display().to_string()),
+        ("handover-after <BYTES|TIME>", config.handover_after.to_string()),
         ("admin <IP:PORT>", config.admin.to_string()),
         ("drain-deadline <DURATION>", period(config.drain.deadline)),
     ] {
@@ -107,6 +108,7 @@ fn the_whole_must_agree() {
         (["--datapath=packet", "--max-connections-per-source=9"], "per-source needs"),
         (["--datapath=relay", "--hook=xdp"], "hook: xdp: belongs to the packet path"),
         (["--datapath=sockmap", "--hook=xdp"], "and the data path is sockmap"),
+        (["--datapath=packet", "--handover-after=1s"], "handover-after: 32768,1000ms: belongs to"),
         (["--datapath=relay", "--mss-clamp=1400"], "mss-clamp: 1400: belongs to the packet path"),
         (["--keepalive=350s", "--datapath=relay"], "keepalive: 350s: must be 1s or longer"),
         (["--keepalive=999ms", "--datapath=relay"], "keepalive: 999ms: must be 1s or longer"),

@@ -2,6 +2,7 @@
 
 mod choices;
 mod connection_limit;
+mod handover_after;
 mod log_filter;
 mod mss_clamp;
 mod sni_pattern;
@@ -21,6 +22,7 @@ pub use choices::{
     DatapathChoice, FlowLogChoice, HealthKind, HookChoice, LogFormat, ProxyProtocol,
 };
 pub use connection_limit::ConnectionLimit;
+pub use handover_after::HandoverAfter;
 pub use log_filter::LogFilter;
 pub use mss_clamp::MssClamp;
 pub use sni_pattern::SniPattern;

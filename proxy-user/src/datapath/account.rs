@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -53,6 +53,8 @@ pub struct Account {
     sums: [Option<Arc<Traffic>>; 2],
     must_end: OnceLock<Failure>,
     told: Notify,
+    /// The programs count it as open on its backend.
+    is_handed_over: AtomicBool,
 }
 
 impl Account {
@@ -73,6 +75,7 @@ impl Account {
             sums,
             must_end: OnceLock::new(),
             told: Notify::new(),
+            is_handed_over: AtomicBool::new(false),
         }
     }
 
@@ -89,6 +92,22 @@ impl Account {
         self.count(direction).fetch_add(bytes, Relaxed);
         for sum in self.sums.iter().flatten() {
             sum.count(direction).fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// Payload bytes that the programs have counted for the backend.
+    pub fn moved_by_program(&self, direction: Direction, bytes: u64) {
+        self.count(direction).fetch_add(bytes, Relaxed);
+        if let [_, Some(consumer)] = &self.sums {
+            consumer.count(direction).fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// The programs carry it to its end.
+    pub fn handed_over(&self) {
+        let was = self.is_handed_over.swap(true, Relaxed);
+        if let ([Some(backend), _], false) = (&self.sums, was) {
+            backend.open.fetch_sub(1, Relaxed);
         }
     }
 
@@ -150,7 +169,8 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        for sum in self.sums.iter().flatten() {
+        let gone = usize::from(self.is_handed_over.load(Relaxed));
+        for sum in self.sums.iter().skip(gone).flatten() {
             sum.open.fetch_sub(1, Relaxed);
         }
     }

@@ -11,10 +11,12 @@ use tokio::net::TcpStream;
 
 use super::{
     account::{Caller, Led},
+    handover::{Connection, Obstacle, Outcome, Passage},
     ledger::Entry,
     limits::{Limits, Place, Seat, Source},
     mover::Mover,
     preface::{self, Consumer, Preface, Wants},
+    reach::Reached,
     relay::{Manner, Pair},
     routes::{Route, Routes},
     tally::{Failure, Open, Tally},
@@ -38,7 +40,8 @@ pub struct Carrier {
 struct Opened {
     pair: Pair,
     entry: Entry,
-    _place: Place,
+    place: Place,
+    passage: Result<Passage, Obstacle>,
 }
 
 impl Carrier {
@@ -53,11 +56,11 @@ impl Carrier {
 
     /// `client` was accepted from a socket of [`super::socket::listen`], and so is prepared.
     /// However it ends, the client learns of it: by its FIN, or by a reset.
-    pub async fn carry(&self, client: TcpStream, peer: SocketAddr, _seat: Seat) {
+    pub async fn carry(&self, client: TcpStream, peer: SocketAddr, seat: Seat) {
         let _open = Open::count(&self.tally.open);
         // Boxed: what it takes to open a connection is gone while bytes are moved, for hours maybe.
         let ended = match Box::pin(self.open(client, peer)).await {
-            Ok(opened) => self.moved(opened).await,
+            Ok(opened) => self.moved(opened, seat).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = ended {
@@ -66,20 +69,27 @@ impl Carrier {
         }
     }
 
-    async fn moved(&self, opened: Opened) -> Result<(), Failure> {
-        let Opened { pair, entry, _place } = opened;
+    async fn moved(&self, opened: Opened, seat: Seat) -> Result<(), Failure> {
+        let Opened { pair, entry, place, passage } = opened;
         // What ends first drops the other, and with the relay both streams, which are reset.
         let ended = tokio::select! {
-            ended = self.mover.carry(pair, &entry, &self.manner) => ended,
+            ended = self.mover.carry(pair, passage, &entry, &self.manner) => ended,
             why = entry.must_end() => Err(why),
         };
-        if self.flow_log.include(Change::Finished) {
-            entry.log(
-                self.mover.name(),
-                Some(ended.err().map_or(Change::Finished.as_str(), Failure::as_str)),
-            );
+        let is_logged = self.flow_log.include(Change::Finished);
+        let why = match ended {
+            Ok(Outcome::HandedOver(passage)) => {
+                let seat = self.limits.is_total_given().then_some(seat);
+                passage.keep(|frame| Connection { entry, place, seat, is_logged, frame });
+                return Ok(());
+            }
+            Ok(Outcome::Ended) => Change::Finished.as_str(),
+            Err(failure) => failure.as_str(),
+        };
+        if is_logged {
+            entry.log(self.mover.name_at_end(), Some(why));
         }
-        ended
+        ended.map(drop)
     }
 
     async fn open(&self, client: TcpStream, peer: SocketAddr) -> Result<Opened, Failure> {
@@ -105,7 +115,8 @@ impl Carrier {
         route: &Route,
     ) -> Result<Opened, Failure> {
         let listen = client.local_addr().map_err(|_| Failure::ClientBroke)?;
-        let (backend, stream) = route.reach.any().await?;
+        let trail = self.mover.trail(listen, peer);
+        let Reached { backend, stream, passage } = route.reach.any(&trail).await?;
         let source = stream.local_addr().map_err(|_| Failure::BackendBroke)?;
         let Preface { consumer, server_name, read, .. } = preface;
         let vpce = consumer.as_ref().and_then(|consumer| consumer.vpce.as_ref());
@@ -116,7 +127,8 @@ impl Carrier {
             entry.log(self.mover.name(), None);
         }
         self.tally.relayed.fetch_add(1, Relaxed);
-        Ok(Opened { pair: Pair { client, backend: stream, unsent: read }, entry, _place: place })
+        let pair = Pair { client, backend: stream, unsent: read };
+        Ok(Opened { pair, entry, place, passage })
     }
 }
 

@@ -26,10 +26,13 @@ use self::{
     log::FlowLog,
     view::{Alarms, Counted},
 };
-use super::kernel::{
-    Kernel, Target,
-    reset::{Doomed, Resets, Sum},
-    sweep::Step,
+use super::{
+    handover::Handover,
+    kernel::{
+        Kernel, Target,
+        reset::{Doomed, Resets, Sum},
+        sweep::Step,
+    },
 };
 use crate::{
     backends::{Backend, Doom, Snapshot},
@@ -56,6 +59,7 @@ pub struct Flows {
     log: FlowLog,
     alarms: Alarms,
     turn: Turn,
+    handover: Option<Arc<Handover>>,
 }
 
 /// Who holds it works with the packet path; whoever keeps it has the others wait.
@@ -68,8 +72,9 @@ impl Flows {
         snapshots: watch::Receiver<Arc<Snapshot>>,
         suspects: Suspects,
         journal: Journal,
+        handover: Option<Arc<Handover>>,
     ) -> Self {
-        let log = FlowLog::new(log, kernel.locals());
+        let log = FlowLog::new(log, kernel.locals(), handover.clone());
         let view = View { capacity: kernel.capacity(), ..View::default() };
         Self {
             kernel: Some(kernel),
@@ -82,6 +87,7 @@ impl Flows {
             log,
             alarms: Alarms::default(),
             turn: Turn::default(),
+            handover,
         }
     }
 
@@ -112,6 +118,7 @@ impl Flows {
             _ = clocks.collect.tick() => Due::Collect,
             _ = clocks.pace.tick(), if self.is_resetting => Due::Reset,
             _ = clocks.listen.tick(), if !self.log.is_off() => Due::Listen,
+            _ = clocks.account.tick(), if self.handover.is_some() => Due::Account,
             _ = clocks.sweep.tick() => Due::Sweep,
         })
     }
@@ -130,6 +137,7 @@ impl Flows {
                 }
                 Ok(())
             }
+            Due::Account => self.account().await,
             Due::Sweep => {
                 let pause = self.sweep().await?;
                 clocks.sweep.reset_after(pause);
@@ -252,6 +260,11 @@ impl Flows {
         }
         self.learn("cannot read the counters", result, |view, counted| view.counted = counted);
         Ok(())
+    }
+
+    async fn account(&mut self) -> anyhow::Result<()> {
+        let Some(handover) = self.handover.clone() else { return Ok(()) };
+        self.ask(move |kernel| handover.kept.look(kernel.records())).await
     }
 
     /// How many there were.

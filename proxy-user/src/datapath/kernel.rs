@@ -9,10 +9,12 @@ mod host;
 mod load;
 mod pins;
 mod ports;
+pub mod records;
 pub mod reset;
 pub mod scan;
 pub mod sweep;
 mod sys;
+pub mod table;
 mod tables;
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
@@ -21,17 +23,18 @@ use anyhow::Context as _;
 use proxy_common::{
     addr::Addr,
     backend::{BackendId, MAX_BACKENDS},
-    config::{Events, MAX_LOCALS},
+    config::{Events, MAX_LOCALS, Opens, PortRange},
     counter::Counter,
     event::FlowEvent,
     reason::Reason,
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::{
     attach::Attached,
     pins::Pins,
     ports::Reserved,
+    records::Records,
     reset::{Doomed, Ender, Resets, Round},
     sweep::{Step, Sweep},
     tables::{Setting, Tables},
@@ -70,7 +73,15 @@ pub struct Attachment {
     pub events: Events,
     /// aya-log's messages from the program go to tracing.
     pub log: bool,
+    /// With the listener, what it accepts can be handed over.
+    pub opens: Opens,
+    /// No other agent carries connections that are on record here.
+    pub is_alone: bool,
 }
+
+/// `SO_MARK` of the sockets of connections that can be handed over: the guard at egress knows them by
+/// it.
+pub const MARK: u32 = 0xe916;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
@@ -112,6 +123,7 @@ pub struct Kernel {
     /// Whose counters each id's are.
     owners: BTreeMap<BackendId, SocketAddr>,
     locals: [Addr; MAX_LOCALS],
+    sources: PortRange,
 }
 
 impl Kernel {
@@ -139,15 +151,24 @@ impl Kernel {
         if let Some(earlier) = tables.interface()?.filter(|index| *index != interface.index) {
             attach::leave(&pins, earlier);
         }
+        if attachment.is_alone {
+            match tables.forget_relayed()? {
+                0 => {}
+                left => info!("{left} connections of an agent that has died are forgotten"),
+            }
+        }
         let inherited = tables.inherited()?;
         let owners = inherited.iter().map(|(known, _)| (BackendId(known.id), known.address));
         let setting = Setting {
             listen: attachment.listen.port(),
             sources: sources.range,
             mss_clamp: attachment.mss_clamp.get().map_or(0, NonZeroU16::get),
-            events: attachment.events,
+            events: events(attachment),
+            opens: attachment.opens,
+            mark: if attachment.opens == Opens::Listener { MARK } else { 0 },
         };
-        let attach = || attach::attach(&mut ebpf, &pins, &interface, attachment.hook);
+        let (hook, opens) = (attachment.hook, attachment.opens);
+        let attach = || attach::attach(&mut ebpf, &pins, &interface, hook, opens);
         let attach = || tables.configured_while(&interface, &setting, attach);
         let (locals, attached) = reserved.reserved_while(&sources, attach)?;
         let max_age = attachment.max_age.map(MaxAge::new);
@@ -161,6 +182,7 @@ impl Kernel {
             owners: owners.collect(),
             inherited,
             locals,
+            sources: sources.range,
         })
     }
 
@@ -211,6 +233,15 @@ impl Kernel {
         self.tables.events(most)
     }
 
+    pub const fn records(&self) -> &Records {
+        self.tables.records()
+    }
+
+    /// Source ports towards the backends.
+    pub const fn sources(&self) -> PortRange {
+        self.sources
+    }
+
     /// The addresses that events refer to by number.
     pub const fn locals(&self) -> [Addr; MAX_LOCALS] {
         self.locals
@@ -252,5 +283,13 @@ impl Kernel {
     /// Entries that the flow table has room for, two for each connection.
     pub fn capacity(&self) -> u64 {
         self.tables.capacity()
+    }
+}
+
+/// The end of what was handed over is heard of, whoever wants to read of it.
+fn events(attachment: &Attachment) -> Events {
+    match (attachment.opens, attachment.events) {
+        (Opens::Listener, Events::None) => Events::Closed,
+        (_, events) => events,
     }
 }

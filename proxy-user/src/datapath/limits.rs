@@ -17,6 +17,7 @@ use crate::config::{ConnectionLimit, VpceId};
 #[derive(Debug)]
 pub struct Limits {
     total: u64,
+    is_total_given: bool,
     per_source: Option<ConnectionLimit>,
     per_vpce: Option<ConnectionLimit>,
     open: AtomicU64,
@@ -45,18 +46,25 @@ pub struct Place {
 
 impl Limits {
     pub fn new(
-        total: u64,
+        total: Option<ConnectionLimit>,
+        room: u64,
         per_source: Option<ConnectionLimit>,
         per_vpce: Option<ConnectionLimit>,
     ) -> Self {
         Self {
-            total,
+            total: total.map_or(room, |total| total.get().into()),
+            is_total_given: total.is_some(),
             per_source,
             per_vpce,
             open: AtomicU64::new(0),
             sources: Mutex::default(),
             vpces: Mutex::default(),
         }
+    }
+
+    /// Somebody has said how many there may be in all; else it is what there is room for.
+    pub const fn is_total_given(&self) -> bool {
+        self.is_total_given
     }
 
     /// Before a byte is read.
@@ -141,7 +149,7 @@ mod tests {
 
     #[test]
     fn one_more_than_the_total_is_refused_until_one_has_gone() {
-        let limits = Arc::new(Limits::new(2, None, None));
+        let limits = Arc::new(Limits::new(None, 2, None, None));
         let [first, second] = [limits.seat().unwrap(), limits.seat().unwrap()];
         assert_eq!(limits.seat().unwrap_err(), Failure::TooMany);
         assert_eq!(limits.seat().unwrap_err(), Failure::TooMany, "a refusal takes no place");
@@ -152,7 +160,7 @@ mod tests {
 
     #[test]
     fn sources_and_vpc_endpoints_are_counted_apart() {
-        let limits = Arc::new(Limits::new(100, limit(1), limit(2)));
+        let limits = Arc::new(Limits::new(None, 100, limit(1), limit(2)));
         let first = limits.place(source(1, Some(1))).unwrap();
         let second = limits.place(source(2, Some(1))).unwrap();
         let refused = |address, vpce| limits.place(source(address, Some(vpce))).unwrap_err();
@@ -167,14 +175,14 @@ mod tests {
 
     #[test]
     fn who_has_left_is_forgotten() {
-        let limits = Arc::new(Limits::new(100, limit(5), limit(5)));
+        let limits = Arc::new(Limits::new(None, 100, limit(5), limit(5)));
         drop([limits.place(source(1, Some(1))), limits.place(source(1, Some(1)))]);
         assert!(lock(&limits.sources).is_empty() && lock(&limits.vpces).is_empty());
     }
 
     #[test]
     fn where_no_limit_is_asked_for_nobody_is_counted() {
-        let limits = Arc::new(Limits::new(100, None, None));
+        let limits = Arc::new(Limits::new(None, 100, None, None));
         let _places: Vec<_> = (0..9).map(|_| limits.place(source(1, Some(1))).unwrap()).collect();
         assert!(lock(&limits.sources).is_empty() && lock(&limits.vpces).is_empty());
     }

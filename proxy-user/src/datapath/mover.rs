@@ -1,9 +1,10 @@
 //! What moves the bytes of the connections that the listener accepts.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     account::Account,
+    handover::{Handover, Obstacle, Outcome, Passage, Trail},
     relay::{Manner, Pair, relay},
     sockmap::Sockmap,
     tally::Failure,
@@ -12,6 +13,7 @@ use super::{
 #[derive(Clone)]
 pub enum Mover {
     Relay,
+    Handover(Arc<Handover>),
     Sockmap(Arc<Sockmap>),
 }
 
@@ -20,7 +22,38 @@ impl Mover {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Relay => "relay",
+            Self::Handover(_) => "handover",
             Self::Sockmap(_) => "sockmap",
+        }
+    }
+
+    /// Of who has carried a connection that ended with its sockets.
+    pub const fn name_at_end(&self) -> &'static str {
+        match self {
+            Self::Handover(_) | Self::Relay => "relay",
+            Self::Sockmap(_) => "sockmap",
+        }
+    }
+
+    pub const fn sockmap(&self) -> Option<&Arc<Sockmap>> {
+        match self {
+            Self::Sockmap(sockmap) => Some(sockmap),
+            Self::Relay | Self::Handover(_) => None,
+        }
+    }
+
+    pub const fn handover(&self) -> Option<&Arc<Handover>> {
+        match self {
+            Self::Handover(handover) => Some(handover),
+            Self::Relay | Self::Sockmap(_) => None,
+        }
+    }
+
+    /// Of a client that has just been accepted: where to look for its record, if there is one.
+    pub fn trail(&self, local: SocketAddr, peer: SocketAddr) -> Result<Arc<Trail>, Obstacle> {
+        match self {
+            Self::Handover(handover) => Trail::find(handover, local, peer),
+            Self::Relay | Self::Sockmap(_) => Err(Obstacle::NotWanted),
         }
     }
 
@@ -28,13 +61,18 @@ impl Mover {
     pub async fn carry(
         &self,
         pair: Pair,
+        passage: Result<Passage, Obstacle>,
         account: &Account,
         manner: &Manner,
-    ) -> Result<(), Failure> {
-        match self {
+    ) -> Result<Outcome, Failure> {
+        let ended = match self {
             Self::Relay => relay(pair, account, manner).await,
+            Self::Handover(handover) => {
+                return Box::pin(handover.carry(pair, passage, account, manner)).await;
+            }
             // Boxed: a relayed connection is not to be as large as this.
             Self::Sockmap(sockmap) => Box::pin(sockmap.splice(pair, account, manner)).await,
-        }
+        };
+        ended.map(|()| Outcome::Ended)
     }
 }

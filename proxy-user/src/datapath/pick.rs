@@ -7,16 +7,19 @@ use crate::backends::{Backend, Snapshot};
 /// Backends that one connection tries before it gives up.
 const ATTEMPTS: usize = 3;
 
-/// Of those that are to be chosen from two at random, the one with fewer open connections first,
-/// then others at random; then the other live ones, for where none of those can be reached.
+/// Of those that are to be chosen from, and that suit the client best, two at random, the one with
+/// fewer open connections first; then others at random, and those that suit less; then the other live ones, for where none of those can be reached.
 pub fn candidates(
     snapshot: &Snapshot,
     open: impl Fn(&Backend) -> u64,
+    suits: impl Fn(&Backend) -> bool,
     dice: &mut Rng,
 ) -> Vec<Backend> {
     let mut order: Vec<Backend> = snapshot.choices().copied().collect();
     dice.shuffle(&mut order);
+    order.sort_by_key(|backend| !suits(backend));
     if let [first, second, ..] = order.as_mut_slice()
+        && suits(first) == suits(second)
         && open(second) < open(first)
     {
         std::mem::swap(first, second);
@@ -67,7 +70,7 @@ mod tests {
         ) {
             let snapshot = snapshot(&states);
             let load = |backend: &Backend| open[usize::from(backend.id.0)];
-            let order = candidates(&snapshot, load, &mut Rng::with_seed(seed));
+            let order = candidates(&snapshot, load, |_| true, &mut Rng::with_seed(seed));
             let live = snapshot.live().count();
             prop_assert_eq!(order.len(), live.min(ATTEMPTS));
             prop_assert!(order.iter().all(|backend| backend.state == BackendState::Live));
@@ -84,9 +87,25 @@ mod tests {
         let live = snapshot(&[BackendState::Live; 3]);
         let snapshot = Snapshot { prefers_own_zone: true, ..live };
         for seed in 0..50 {
-            let order = candidates(&snapshot, |_| 0, &mut Rng::with_seed(seed));
+            let order = candidates(&snapshot, |_| 0, |_| true, &mut Rng::with_seed(seed));
             let near: Vec<_> = order.iter().map(|backend| backend.own_zone).collect();
             assert_eq!(near, [true, true, false]);
+        }
+    }
+
+    #[test]
+    fn what_suits_comes_first_however_busy_it_is() {
+        let snapshot = snapshot(&[BackendState::Live; 4]);
+        let (open, suits) =
+            (|backend: &Backend| u64::from(backend.id.0), |backend: &Backend| backend.id.0 > 1);
+        for seed in 0..50 {
+            let order = candidates(&snapshot, open, suits, &mut Rng::with_seed(seed));
+            let ids: Vec<_> = order.iter().map(|backend| backend.id.0).collect();
+            assert_eq!(
+                ids[..2],
+                [2, 3],
+                "of those that suit, the one with fewer connections first"
+            );
         }
     }
 
@@ -95,7 +114,7 @@ mod tests {
         let snapshot = snapshot(&[BackendState::Live; 4]);
         let mut dice = Rng::with_seed(1);
         let firsts: BTreeSet<_> =
-            (0..200).map(|_| candidates(&snapshot, |_| 0, &mut dice)[0].id).collect();
+            (0..200).map(|_| candidates(&snapshot, |_| 0, |_| true, &mut dice)[0].id).collect();
         assert_eq!(firsts.len(), 4);
     }
 }

@@ -10,6 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{
+    handover::{Obstacle, Passage, Trail, connect},
     ledger::Ledger,
     pick::candidates,
     socket,
@@ -36,19 +37,29 @@ pub struct Reach {
     pub legs: Legs,
 }
 
-type Attempt = (Backend, io::Result<TcpStream>);
+pub struct Reached {
+    pub backend: Backend,
+    pub stream: TcpStream,
+    /// Where it may be handed over.
+    pub passage: Result<Passage, Obstacle>,
+}
+
+type Attempt = (Backend, io::Result<Reached>);
 
 impl Reach {
-    pub async fn any(&self) -> Result<(Backend, TcpStream), Failure> {
+    /// `trail`: of the client, where the connection may be handed over.
+    pub async fn any(&self, trail: &Result<Arc<Trail>, Obstacle>) -> Result<Reached, Failure> {
         let snapshot = self.snapshots.borrow().clone();
         let open = |backend: &Backend| self.ledger.traffic(backend.address).open.load(Relaxed);
-        let order = candidates(&snapshot, open, &mut fastrand::Rng::new());
+        let suits =
+            |backend: &Backend| trail.as_ref().is_ok_and(|trail| trail.suits(backend.address));
+        let order = candidates(&snapshot, open, suits, &mut fastrand::Rng::new());
         if order.is_empty() {
             return Err(Failure::NoBackend);
         }
         let mut attempts = FuturesUnordered::new();
         for backend in order {
-            attempts.push(attempt(backend, self.limit, self.legs));
+            attempts.push(attempt(backend, trail, self.limit, self.legs));
             match timeout(HEAD_START, attempts.next()).await {
                 Ok(Some(ended)) => {
                     if let Some(reached) = self.reached(ended)? {
@@ -68,9 +79,9 @@ impl Reach {
     }
 
     /// `None`: another may be. What is wrong with this process is wrong with every attempt.
-    fn reached(&self, ended: Attempt) -> Result<Option<(Backend, TcpStream)>, Failure> {
+    fn reached(&self, ended: Attempt) -> Result<Option<Reached>, Failure> {
         match ended {
-            (backend, Ok(stream)) => return Ok(Some((backend, stream))),
+            (_, Ok(reached)) => return Ok(Some(reached)),
             (_, Err(error)) if is_want_of_room(&error) => return Err(Failure::NoDescriptors),
             (backend, Err(error)) => self.missed(&backend, &error),
         }
@@ -91,11 +102,16 @@ impl Reach {
     }
 }
 
-async fn attempt(backend: Backend, limit: Duration, legs: Legs) -> Attempt {
+async fn attempt(
+    backend: Backend,
+    trail: &Result<Arc<Trail>, Obstacle>,
+    limit: Duration,
+    legs: Legs,
+) -> Attempt {
     let connect = async {
-        let stream = timeout(limit, TcpStream::connect(backend.address)).await??;
+        let (stream, passage) = timeout(limit, connect(&backend, trail)).await??;
         socket::prepare(&stream, legs)?;
-        Ok(stream)
+        Ok(Reached { backend, stream, passage })
     };
     (backend, connect.await)
 }

@@ -80,6 +80,20 @@ impl Future for Relay<'_> {
 }
 
 impl Relay<'_> {
+    /// Both streams, if user space holds nothing of what they have carried and neither way has ended.
+    pub fn while_empty(&self) -> Option<(&TcpStream, &TcpStream)> {
+        (self.up.is_empty() && self.down.is_empty()).then(|| self.streams())
+    }
+
+    /// The client's and the backend's.
+    pub const fn streams(&self) -> (&TcpStream, &TcpStream) {
+        (&self.client, &self.backend)
+    }
+
+    pub const fn is_ending(&self) -> bool {
+        self.up.has_ended() || self.down.has_ended()
+    }
+
     fn poll_up(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let mut lane = Lane {
             from: &mut self.client,

@@ -6,7 +6,6 @@ mod btf;
 mod line;
 mod program;
 mod self_test;
-mod sys;
 mod way;
 
 use std::{
@@ -78,7 +77,7 @@ struct Entered {
     client: Cookie,
     backend: Cookie,
     is_backend_judged: bool,
-    /// What client and backend had taken before, see [`sys::taken`].
+    /// What client and backend had taken before, see [`tcp::taken`].
     bases: [u64; 2],
 }
 

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, path::PathBuf, process, thread, time::Duration};
 
-use proxy_common::config::Events;
+use proxy_common::config::{Events, Opens};
 use proxy_user::{
     config::{FlowTimeouts, MssClamp, SourcePorts},
     datapath::kernel::{Attachment, Hook, Kernel, detach},
@@ -40,6 +40,8 @@ impl Place {
             timeouts: FlowTimeouts::default(),
             reset_window: Duration::from_millis(100),
             mss_clamp: MssClamp::default(),
+            opens: Opens::Program,
+            is_alone: true,
             max_age: None,
             events: Events::None,
             log: false,

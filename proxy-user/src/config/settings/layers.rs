@@ -10,6 +10,7 @@ impl Settings {
             endpoint: self.endpoint.or(lower.endpoint),
             listen: self.listen.or(lower.listen),
             datapath: self.datapath.or(lower.datapath),
+            handover_after: self.handover_after.or(lower.handover_after),
             hook: self.hook.or(lower.hook),
             interface: self.interface.or(lower.interface),
             resolver: first(self.resolver, lower.resolver),

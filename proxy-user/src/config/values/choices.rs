@@ -9,10 +9,13 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DatapathChoice {
-    /// `packet` where this host can carry it, else `relay`
+    /// `packet` where this host can carry it, or `handover` where a listener must look at
+    /// connections first; else `relay`
     Auto,
     /// eBPF forwards each packet; needs root
     Packet,
+    /// Accepted by the agent, then forwarded by eBPF; needs root
+    Handover,
     /// Sockets joined in the kernel; needs root, and a self-test that passes here
     Sockmap,
     /// The agent copies bytes; needs no privileges

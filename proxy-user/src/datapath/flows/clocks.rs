@@ -13,12 +13,16 @@ const COLLECT: Duration = Duration::from_millis(500);
 /// Between two looks for flow events; the ring buffer holds what comes in ten times as long.
 const LISTEN: Duration = Duration::from_millis(100);
 
+/// How old the accounts of connections may be that were handed over.
+const ACCOUNT: Duration = Duration::from_secs(5);
+
 /// What is to be done next.
 pub enum Due {
     Publish,
     Collect,
     Reset,
     Listen,
+    Account,
     Sweep,
 }
 
@@ -27,6 +31,7 @@ pub struct Clocks {
     pub collect: Interval,
     pub pace: Interval,
     pub listen: Interval,
+    pub account: Interval,
 }
 
 impl Clocks {
@@ -36,6 +41,7 @@ impl Clocks {
             collect: every(COLLECT),
             pace: every(reset::PACE),
             listen: every(LISTEN),
+            account: every(ACCOUNT),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Lines of the flow log for connections of the packet path.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use proxy_common::{
@@ -12,6 +12,7 @@ use proxy_common::{
 
 use crate::datapath::{
     flow_log::{End, Line},
+    handover::Handover,
     kernel,
 };
 
@@ -26,15 +27,22 @@ struct Moment {
 pub struct FlowLog {
     wanted: Events,
     locals: [Addr; MAX_LOCALS],
+    /// Whose connections have accounts of their own.
+    handover: Option<Arc<Handover>>,
 }
 
 impl FlowLog {
-    pub const fn new(wanted: Events, locals: [Addr; MAX_LOCALS]) -> Self {
-        Self { wanted, locals }
+    pub const fn new(
+        wanted: Events,
+        locals: [Addr; MAX_LOCALS],
+        handover: Option<Arc<Handover>>,
+    ) -> Self {
+        Self { wanted, locals, handover }
     }
 
+    /// Nobody wants to hear of anything.
     pub fn is_off(&self) -> bool {
-        self.wanted == Events::None
+        self.wanted == Events::None && self.handover.is_none()
     }
 
     pub fn write(&self, events: &[FlowEvent]) -> anyhow::Result<()> {
@@ -45,7 +53,10 @@ impl FlowLog {
         for event in events {
             // Of a newer version's program, or of none: this agent has no word for it.
             let Some(change) = event.change() else { continue };
-            if self.wanted.include(change) {
+            if change.is_end() && self.handover.as_ref().is_some_and(|it| it.kept.end(event)) {
+                continue;
+            }
+            if self.wanted.include(change) && change != Change::HandedOver {
                 self.line(event, change, now).write();
             }
         }
@@ -54,7 +65,7 @@ impl FlowLog {
 
     fn line(&self, event: &FlowEvent, change: Change, now: Moment) -> Line<'static> {
         Line {
-            path: "packet",
+            path: if self.handover.is_some() { "handover" } else { "packet" },
             client: socket(event.client, event.client_port),
             listen: self.local(event, event.listen),
             source: self.local(event, event.source_port),

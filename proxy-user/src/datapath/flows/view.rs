@@ -47,6 +47,10 @@ pub struct Counted {
     pub events_lost: u64,
     /// SYNs whose MSS was lowered.
     pub mss_clamped: u64,
+    /// Packets of the agent's own sockets that were kept from the wire.
+    pub guarded: u64,
+    /// SYNs without room for a record.
+    pub untracked: u64,
 }
 
 impl Counted {
@@ -57,6 +61,8 @@ impl Counted {
             reasons: kernel.reasons()?,
             events_lost: kernel.counter(Counter::EventsLost)?,
             mss_clamped: kernel.counter(Counter::MssClamped)?,
+            guarded: kernel.counter(Counter::Guarded)?,
+            untracked: kernel.counter(Counter::Untracked)?,
         })
     }
 

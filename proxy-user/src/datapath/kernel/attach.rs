@@ -10,9 +10,11 @@ mod xdp;
 use std::{fs, io, path::Path};
 
 use aya::Ebpf;
+use proxy_common::config::Opens;
 use tracing::warn;
 
-pub use self::tc::remove_filter;
+use self::tc::Post;
+pub use self::tc::remove_filters;
 use super::{
     Hook,
     host::{self, Interface},
@@ -48,13 +50,22 @@ pub fn attach(
     pins: &Pins,
     interface: &Interface,
     hook: Hook,
+    opens: Opens,
 ) -> anyhow::Result<Attached> {
     let name = &interface.name;
-    let below = match hook {
-        Hook::Tcx => tc::tcx(ebpf, pins, name)?,
-        Hook::Clsact => tc::clsact(ebpf, pins, name)?,
-        Hook::Auto | Hook::Xdp | Hook::XdpGeneric => tc::best(ebpf, pins, name)?,
+    // The guard first: without it nothing may be handed over.
+    let posts: &[Post] = match opens {
+        Opens::Listener => &[Post::Guard, Post::Gate],
+        Opens::Program => &[Post::Gate],
     };
+    let below = match hook {
+        Hook::Tcx => tc::tcx(ebpf, pins, name, posts)?,
+        Hook::Clsact => tc::clsact(ebpf, pins, name, posts)?,
+        Hook::Auto | Hook::Xdp | Hook::XdpGeneric => tc::best(ebpf, pins, name, posts)?,
+    };
+    if opens == Opens::Program {
+        tc::leave(pins, name, Post::Guard);
+    }
     let accelerated = match hook {
         Hook::Xdp => xdp::native(ebpf, pins, interface),
         Hook::XdpGeneric => xdp::generic(ebpf, pins, interface),
@@ -88,15 +99,13 @@ pub fn remove_link(link: &Path) -> io::Result<()> {
 
 /// Ends the work of an earlier agent on an interface that this one does not sit on.
 pub fn leave(pins: &Pins, ifindex: u32) {
-    for hook in [Attached::Tcx, Attached::Xdp, Attached::XdpGeneric] {
-        remove_pin(&pins.link(hook));
+    for hook in [Attached::Xdp, Attached::XdpGeneric] {
+        remove_pin(&pins.link(hook.as_str()));
     }
     let Some(name) = host::name_of(ifindex) else {
         warn!("the interface of the earlier agent, number {ifindex}, is gone");
-        return;
+        return Post::ALL.iter().for_each(|post| remove_pin(&post.pin(pins)));
     };
-    warn!("the earlier agent sat on {name}: its program is removed from there");
-    if let Err(error) = remove_filter(&name) {
-        warn!("{error:#}");
-    }
+    warn!("the earlier agent sat on {name}: its programs are removed from there");
+    Post::ALL.iter().for_each(|post| tc::leave(pins, &name, *post));
 }

@@ -41,8 +41,8 @@ fn remove(pin_dir: &Path, mut interfaces: BTreeSet<String>) -> anyhow::Result<Ve
         removed.extend(remove_links(layout)?);
     }
     for name in interfaces {
-        if attach::remove_filter(&name)? {
-            removed.push(format!("clsact filter of {name}"));
+        if attach::remove_filters(&name)? {
+            removed.push(format!("clsact filters of {name}"));
         }
     }
     for layout in &layouts {

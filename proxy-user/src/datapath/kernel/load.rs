@@ -1,5 +1,7 @@
 //! The object, loaded with the maps that an earlier agent pinned.
 
+use std::fs;
+
 use anyhow::{Context as _, anyhow};
 use aya::{
     Ebpf, EbpfLoader,
@@ -7,6 +9,7 @@ use aya::{
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported},
 };
+use proxy_common::config::Opens;
 use tokio::io::unix::AsyncFd;
 use tracing::{info, warn};
 
@@ -17,6 +20,8 @@ const PINNED: [&str; 13] = [
     "CONFIG", "ACTIVE", "BACKENDS", "FLOWS", "TRACKS", "ARMS", "TRAFFIC", "LOAD", "EXPIRED",
     "REASONS", "COUNTERS", "EVENTS", "RESERVED",
 ];
+/// Of connections that the listener accepts; they have no room while it accepts none.
+const TRACKING: [&str; 2] = ["TRACKS", "ARMS"];
 const ENTRIES_PER_CONNECTION: u32 = 2;
 const LOG_LEVEL_OFF: u8 = 0;
 const LOG_LEVEL_DEBUG: u8 = 4;
@@ -40,6 +45,12 @@ pub fn load(pins: &Pins, attachment: &Attachment) -> anyhow::Result<Ebpf> {
     let log_level = if attachment.log { LOG_LEVEL_DEBUG } else { LOG_LEVEL_OFF };
     let coarse_clock = u8::from(has_coarse_clock());
     let mut loader = EbpfLoader::new();
+    if attachment.opens == Opens::Listener {
+        make_room(pins, attachment.connections)?;
+        for map in TRACKING {
+            loader.map_max_entries(map, attachment.connections);
+        }
+    }
     loader
         .map_max_entries("FLOWS", entries)
         .override_global(aya_log::LEVEL, &log_level, true)
@@ -72,6 +83,17 @@ fn flow_entries(pins: &Pins, connections: u32) -> anyhow::Result<u32> {
         );
     }
     Ok(entries)
+}
+
+/// Maps without room, of an agent that handed nothing over, are made anew.
+fn make_room(pins: &Pins, connections: u32) -> anyhow::Result<()> {
+    for pin in TRACKING.map(|map| pins.map(map)) {
+        let entries = MapInfo::from_pin(&pin).map(|pinned| pinned.max_entries());
+        if entries.is_ok_and(|entries| entries == 1 && entries < connections) {
+            fs::remove_file(&pin).with_context(|| format!("cannot remove {}", pin.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs for as long as the agent does.

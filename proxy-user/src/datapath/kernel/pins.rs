@@ -14,8 +14,6 @@ use nix::{
 };
 use proxy_common::{LAYOUT, config::Config};
 
-use super::attach::Attached;
-
 pub const BPFFS: &str = "/sys/fs/bpf";
 const PREFIX: &str = "layout-";
 const LINK: &str = "link-";
@@ -45,8 +43,8 @@ impl Pins {
         self.folder.join(name)
     }
 
-    pub fn link(&self, hook: Attached) -> PathBuf {
-        self.folder.join(format!("{LINK}{}", hook.as_str()))
+    pub fn link(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{LINK}{name}"))
     }
 }
 

@@ -16,7 +16,7 @@ use proxy_common::{
 };
 
 pub use self::ender::{Ender, Sum};
-use super::scan::{FlowTable, Scan};
+use super::{records::Records, scan::Scan};
 
 /// Between two steps.
 pub const PACE: Duration = Duration::from_millis(10);
@@ -27,7 +27,7 @@ pub type Doomed = BTreeMap<SocketAddr, Change>;
 /// A round through the table.
 pub struct Round {
     doomed: Doomed,
-    scan: Scan,
+    scan: Scan<FlowKey, Flow>,
     is_read: bool,
     victims: Vec<FlowKey>,
     /// That there are to be.
@@ -71,12 +71,12 @@ impl Round {
     /// Resets a few; returns the sum so far, and those that ended without the program seeing it.
     pub fn step(
         &mut self,
-        table: &mut FlowTable,
+        records: &Records,
         config: &Config,
         now: Stamp,
     ) -> io::Result<(Resets, Vec<FlowEvent>)> {
         if self.victims.is_empty() && !self.is_read {
-            self.is_read = self.scan.advance(table)?;
+            self.is_read = self.scan.advance(&records.flows)?;
             let doomed = &self.doomed;
             let victims = self.scan.entries().filter(|(_, flow)| why(flow, doomed).is_some());
             self.victims.extend(victims.map(|(key, _)| *key));
@@ -87,7 +87,7 @@ impl Round {
         let mut ended = Vec::new();
         for key in self.victims.split_off(few) {
             let why = |flow: &Flow| why(flow, &self.doomed);
-            ended.extend(self.ender.end(table, config, &key, now, why));
+            ended.extend(self.ender.end(records, config, &key, now, why));
         }
         let is_over = self.is_read && self.victims.is_empty();
         Ok((Resets { sum: self.ender.sum.clone(), is_over }, ended))

@@ -1,7 +1,9 @@
 //! Deletes the entries of connections that have ended or that nobody has heard of for too long.
 
+mod tracks;
+
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap},
     io,
     net::SocketAddr,
     time::Duration,
@@ -16,7 +18,11 @@ use proxy_common::{
     stamp::Stamp,
 };
 
-use super::scan::{FlowTable, Scan};
+use self::tracks::Tracks;
+use super::{
+    records::{Carrier, Records},
+    scan::Scan,
+};
 use crate::{config::FlowTimeouts, datapath::age::MaxAge};
 
 /// Connections that one step finds too old, at most: they connect again, and not all at once.
@@ -26,11 +32,16 @@ const OLD_ONES: usize = 64;
 /// that one.
 const ANSWER: Duration = Duration::from_millis(500);
 
+/// Nobody's agent carries a connection of which nothing is heard for so long: sockets ask after their
+/// peers more often than every 350 s (`--keepalive`). If one does, it loses the handover and no more.
+const ABANDONED: Duration = Duration::from_secs(2 * 350);
+
 /// Goes through the table a step at a time.
 pub struct Sweep {
     timeouts: FlowTimeouts,
     max_age: Option<MaxAge>,
-    scan: Scan,
+    scan: Scan<FlowKey, Flow>,
+    tracks: Tracks,
     /// In this round, so far.
     left: u64,
 }
@@ -54,18 +65,19 @@ pub struct Step {
 
 impl Sweep {
     pub fn new(timeouts: FlowTimeouts, max_age: Option<MaxAge>) -> Self {
-        Self { timeouts, max_age, scan: Scan::default(), left: 0 }
+        Self { timeouts, max_age, scan: Scan::default(), tracks: Tracks::default(), left: 0 }
     }
 
-    pub fn step(&mut self, table: &mut FlowTable, now: Stamp) -> io::Result<Step> {
-        let is_last = self.scan.advance(table).inspect_err(|_| self.left = 0)?;
+    pub fn step(&mut self, records: &Records, now: Stamp) -> io::Result<Step> {
+        let is_last = self.scan.advance(&records.flows).inspect_err(|_| self.left = 0)?;
+        self.tracks.sweep(records, now)?;
         let mut step = Step { looked_at: self.scan.entries().len(), ..Step::default() };
-        let mut over = HashSet::new();
+        let mut over = HashMap::new();
         for (key, flow) in self.scan.entries() {
-            if over.contains(key) {
+            if over.contains_key(key) {
                 continue;
             }
-            match self.over(table, key, flow, now, &mut step.mute) {
+            match self.over(records, key, flow, now, &mut step.mute) {
                 None => {
                     self.left += 1;
                     let is_old = step.old.len() < OLD_ONES && self.is_old(key, flow, now);
@@ -73,13 +85,14 @@ impl Sweep {
                 }
                 Some(silent) => {
                     step.ended.extend(silent.event(key, flow, now));
-                    over.insert(*key);
-                    over.extend(silent.twin.map(|_| flow.twin(key.local)));
+                    over.insert(*key, *flow);
+                    over.extend(silent.twin.map(|twin| (flow.twin(key.local), twin)));
                 }
             }
         }
         // One that is gone already is what was wanted.
-        step.deleted = over.iter().filter(|key| table.remove(key).is_ok()).count() as u64;
+        let removed = over.iter().filter(|(key, flow)| records.remove(key, flow));
+        step.deleted = removed.count() as u64;
         step.left = is_last.then(|| std::mem::take(&mut self.left));
         Ok(step)
     }
@@ -96,7 +109,7 @@ impl Sweep {
 
     fn over(
         &self,
-        table: &FlowTable,
+        records: &Records,
         key: &FlowKey,
         flow: &Flow,
         now: Stamp,
@@ -106,7 +119,12 @@ impl Sweep {
         if flow.half != Half::Opening && silence(flow, now) <= self.timeouts.shortest() {
             return None;
         }
-        let twin = table.get(&flow.twin(key.local), 0).ok();
+        let twin = records.flows.get(&flow.twin(key.local));
+        if records.carrier(key, flow) == Carrier::Agent {
+            let silent = |flow: &Flow| silence(flow, now) > ABANDONED;
+            let is_over = silent(flow) && twin.as_ref().is_none_or(silent);
+            return is_over.then_some(Silent { life: Life::Closed, twin });
+        }
         mute.extend(mute_backend(flow, twin.as_ref(), now));
         let life = over(flow, twin.as_ref(), now, self.timeouts)?;
         Some(Silent { life, twin })
@@ -121,7 +139,7 @@ struct Silent {
 }
 
 impl Silent {
-    /// `None` if the program has told of the end.
+    /// `None` if the program has told of the end, or it is for an agent to tell.
     fn event(&self, key: &FlowKey, flow: &Flow, now: Stamp) -> Option<FlowEvent> {
         let change = match self.life {
             Life::Opening => Change::HandshakeTimeout,

@@ -22,6 +22,8 @@ use nix::libc;
 #[derive(Clone, Copy)]
 #[repr(u32)]
 enum Command {
+    MapUpdate = 2,
+    MapDelete = 3,
     ObjectGet = 7,
     MapLookupBatch = 24,
     LinkDetach = 34,
@@ -38,6 +40,15 @@ struct ObjectGet {
 #[repr(C)]
 struct LinkDetach {
     link: RawFd,
+}
+
+#[repr(C)]
+struct Element {
+    map: RawFd,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 #[repr(C)]
@@ -95,6 +106,37 @@ pub fn lookup_batch<K: Pod, V: Pod>(
         values.set_len(count);
     }
     Ok((!is_end).then_some(to))
+}
+
+/// `flags`: `BPF_ANY` or `BPF_NOEXIST`. aya asks for the map alone to itself.
+pub fn update<K: Pod, V: Pod>(
+    map: &HashMap<MapData, K, V>,
+    key: &K,
+    value: &V,
+    flags: u64,
+) -> io::Result<()> {
+    let mut element = Element {
+        map: map.map().fd().as_fd().as_raw_fd(),
+        padding: 0,
+        key: &raw const *key as u64,
+        value: &raw const *value as u64,
+        flags,
+    };
+    // SAFETY: the attributes are this command's; key and value have the sizes that aya has compared
+    // with the map's.
+    unsafe { bpf(Command::MapUpdate, &mut element) }.map(drop)
+}
+
+pub fn delete<K: Pod, V: Pod>(map: &HashMap<MapData, K, V>, key: &K) -> io::Result<()> {
+    let mut element = Element {
+        map: map.map().fd().as_fd().as_raw_fd(),
+        padding: 0,
+        key: &raw const *key as u64,
+        value: 0,
+        flags: 0,
+    };
+    // SAFETY: as for an update.
+    unsafe { bpf(Command::MapDelete, &mut element) }.map(drop)
 }
 
 /// `None` if these are not a `T`'s bytes.

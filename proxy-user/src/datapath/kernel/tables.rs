@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use anyhow::{Context as _, ensure};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, Map, MapData, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{Array, MapData, PerCpuArray, PerCpuValues, RingBuf},
     util::nr_cpus,
 };
 use proxy_common::{
@@ -16,14 +16,15 @@ use proxy_common::{
     event::{Change, FlowEvent},
     flow::Direction,
     reason::Reason,
+    track::Stage,
 };
 use tracing::warn;
 
 use super::{
     BackendCounters, Target,
     host::Interface,
+    records::{Carrier, Records},
     reset::{Ender, Resets, Round},
-    scan::FlowTable,
     sweep::{self, Step, Sweep},
     sys,
 };
@@ -36,13 +37,16 @@ pub struct Setting {
     /// 0: segments are left as they are.
     pub mss_clamp: u16,
     pub events: Events,
+    pub opens: Opens,
+    /// Of the agent's own sockets.
+    pub mark: u32,
 }
 
 pub struct Tables {
     config: Array<MapData, Config>,
     active: Array<MapData, ActiveSet>,
     backends: Array<MapData, BackendSet>,
-    flows: FlowTable,
+    records: Records,
     traffic: PerCpuArray<MapData, BackendTraffic>,
     load: Array<MapData, BackendLoad>,
     expired: Array<MapData, u64>,
@@ -54,14 +58,14 @@ pub struct Tables {
 
 impl Tables {
     pub fn take(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
+        let records = Records::take(ebpf)?;
+        let capacity = records.flows.capacity()?;
         let mut take = |name| ebpf.take_map(name).with_context(|| format!("no map {name}"));
-        let flows = take("FLOWS")?;
-        let capacity = capacity(&flows)?;
         Ok(Self {
             config: take("CONFIG")?.try_into()?,
             active: take("ACTIVE")?.try_into()?,
             backends: take("BACKENDS")?.try_into()?,
-            flows: flows.try_into()?,
+            records,
             traffic: take("TRAFFIC")?.try_into()?,
             load: take("LOAD")?.try_into()?,
             expired: take("EXPIRED")?.try_into()?,
@@ -74,6 +78,29 @@ impl Tables {
 
     pub const fn capacity(&self) -> u64 {
         self.capacity
+    }
+
+    pub const fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// What agents have carried that live no more. Returns how many connections.
+    pub fn forget_relayed(&self) -> anyhow::Result<usize> {
+        let mut relayed = Vec::new();
+        for entry in self.records.flows.iter() {
+            let (key, flow) = entry?;
+            if self.records.carrier(&key, &flow) == Carrier::Agent {
+                relayed.push((key, flow));
+            }
+        }
+        let tracks = self.records.tracks.iter().collect::<Result<Vec<_>, _>>()?;
+        for (key, flow) in &relayed {
+            self.records.remove(key, flow);
+        }
+        for (client, track) in tracks.iter().filter(|(_, track)| track.stage == Stage::Relayed) {
+            self.records.forget(client, track.id);
+        }
+        Ok(relayed.iter().filter(|(_, flow)| flow.direction == Direction::ToClient).count())
     }
 
     /// The one that an earlier agent has configured the program for.
@@ -115,8 +142,8 @@ impl Tables {
             sources: setting.sources,
             mss_clamp: setting.mss_clamp,
             events: setting.events,
-            opens: Opens::Program,
-            mark: 0,
+            opens: setting.opens,
+            mark: setting.mark,
         };
         self.config.set(0, config, 0).context("cannot write the program's configuration")?;
         Ok(config.locals)
@@ -129,7 +156,7 @@ impl Tables {
             .live()
             .map(|backend| (backend.id, (socket(backend.address, backend.port), Legacy::InForce)));
         let mut known: BTreeMap<_, _> = live.collect();
-        for entry in self.flows.iter() {
+        for entry in self.records.flows.iter() {
             let (_key, flow) = entry?;
             if flow.direction == Direction::ToBackend {
                 let address = socket(flow.peer, flow.peer_port);
@@ -186,11 +213,11 @@ impl Tables {
 
     pub fn sweep(&mut self, sweep: &mut Sweep, ender: &mut Ender) -> anyhow::Result<Step> {
         let now = sweep::now()?;
-        let mut step = sweep.step(&mut self.flows, now)?;
+        let mut step = sweep.step(&self.records, now)?;
         if !step.old.is_empty() {
             let config = self.config.get(&0, 0)?;
             for key in &step.old {
-                let ended = ender.end(&mut self.flows, &config, key, now, |_| Some(Change::MaxAge));
+                let ended = ender.end(&self.records, &config, key, now, |_| Some(Change::MaxAge));
                 step.ended.extend(ended);
             }
             step.unsent = ender.sum.error.take();
@@ -201,7 +228,7 @@ impl Tables {
 
     pub fn reset(&mut self, round: &mut Round) -> anyhow::Result<(Resets, Vec<FlowEvent>)> {
         let config = self.config.get(&0, 0)?;
-        let (resets, ended) = round.step(&mut self.flows, &config, sweep::now()?)?;
+        let (resets, ended) = round.step(&self.records, &config, sweep::now()?)?;
         self.count_expired(&ended)?;
         Ok((resets, ended))
     }
@@ -236,11 +263,6 @@ impl Tables {
     pub fn reason(&self, reason: Reason) -> anyhow::Result<u64> {
         Ok(self.reasons.get(&(reason as u32), 0)?.iter().sum())
     }
-}
-
-fn capacity(map: &Map) -> anyhow::Result<u64> {
-    let Map::HashMap(data) = map else { anyhow::bail!("the flow table is not a hash") };
-    Ok(data.info()?.max_entries().into())
 }
 
 fn every_cpu<T: Pod + Clone>(value: T) -> anyhow::Result<PerCpuValues<T>> {

@@ -64,6 +64,15 @@ impl Way {
         matches!(self, Self::Ended)
     }
 
+    /// Nothing is held, and it has not ended.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Copying(copy) => copy.rest.is_empty(),
+            Self::Splicing(splice) => splice.pipe.as_ref().is_none_or(Pipe::is_empty),
+            Self::Ended => false,
+        }
+    }
+
     /// Until the source has ended and the other side has taken everything, its end too.
     pub fn poll(
         &mut self,

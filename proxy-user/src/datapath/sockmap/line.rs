@@ -15,10 +15,10 @@ use tokio::{
 };
 
 use super::{
-    Entered, Sockmap, sys,
+    Entered, Sockmap,
     way::{Listed, Meter, Side, Way},
 };
-use crate::datapath::{account::Account, relay::Pair, socket, tally::Failure};
+use crate::datapath::{account::Account, relay::Pair, socket, tally::Failure, tcp};
 
 /// How old the byte counts of a connection may be that the program carries.
 const SAMPLE: Duration = Duration::from_secs(5);
@@ -153,6 +153,6 @@ where
 
 /// What both have taken: client, backend. Asked before they are in the map.
 pub fn bases(pair: &Pair) -> Result<[u64; 2], &'static str> {
-    let of = |stream| sys::taken(stream).map_err(|_| "not_prepared");
+    let of = |stream| tcp::taken(stream).map_err(|_| "not_prepared");
     Ok([of(&pair.client)?, of(&pair.backend)?])
 }

@@ -15,8 +15,9 @@ use aya::{
 };
 use proxy_common::splice::{Cookie, Ledger, Splice};
 
-use super::{btf::Btf, sys};
+use super::btf::Btf;
 use crate::datapath::tally::lock;
+use crate::datapath::tcp;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const SPLICE: &str = "enigate_splice";
@@ -83,7 +84,7 @@ impl Program {
     /// From here on segments are lost that would come to more than may wait. For as long as the
     /// socket lives.
     pub fn guard(&self, socket: &impl AsRawFd) -> io::Result<()> {
-        sys::filter(socket, &self.hold)
+        tcp::filter(socket, &self.hold)
     }
 
     /// Both entries of a socket that bytes come from.

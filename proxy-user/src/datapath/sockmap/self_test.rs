@@ -3,7 +3,6 @@
 
 mod ends;
 mod overlap;
-mod pattern;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,8 +14,9 @@ use tokio::{
     time::timeout,
 };
 
-use self::{ends::Ends, pattern::Pattern};
-use super::{Sockmap, sys};
+use self::ends::Ends;
+use super::Sockmap;
+use crate::datapath::{pattern::Pattern, tcp};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Nothing more is taken for so long: the sender is throttled.
@@ -194,8 +194,8 @@ async fn congested_both_ways(sockmap: &Arc<Sockmap>) -> anyhow::Result<()> {
 
 /// What one end is rid of and the other has not got.
 fn in_flight(sent: u64, from: &TcpStream, to: &TcpStream) -> anyhow::Result<()> {
-    let left = sent.saturating_sub(sys::unacknowledged(from)?);
-    let between = left.saturating_sub(sys::unread(to)?);
+    let left = sent.saturating_sub(tcp::unacknowledged(from)?);
+    let between = left.saturating_sub(tcp::unread(to)?);
     tracing::debug!(sent, between, "the sender is throttled");
     ensure!(
         between <= IN_FLIGHT,

@@ -15,8 +15,8 @@ use proxy_common::{
 use socket2::SockRef;
 use tokio::{net::TcpStream, time::sleep};
 
-use super::{Sockmap, sys};
-use crate::datapath::{account::Account, tally::Failure};
+use super::Sockmap;
+use crate::datapath::{account::Account, tally::Failure, tcp};
 
 const BUFFER: usize = 64 * 1024;
 /// The kernel does not tell when it has taken what waits for it; it does so within microseconds.
@@ -59,7 +59,7 @@ pub struct Way<'a> {
     pub to: Side<'a>,
     pub listed: &'a Listed<'a>,
     pub meter: &'a Meter<'a>,
-    /// What the destination had taken before, see [`sys::taken`].
+    /// What the destination had taken before, see [`tcp::taken`].
     pub base: u64,
     /// Whether this way waits for its destination, and whether the other does.
     pub waits: &'a AtomicBool,
@@ -178,7 +178,7 @@ impl Way<'_> {
     async fn until_taken(&self, redirected: u64) -> Result<(), Failure> {
         let given = redirected + self.ledger.carried;
         loop {
-            let taken = sys::taken(self.to.stream).map_err(|_| self.to.broke)?;
+            let taken = tcp::taken(self.to.stream).map_err(|_| self.to.broke)?;
             if taken.saturating_sub(self.base) >= given {
                 return Ok(());
             }

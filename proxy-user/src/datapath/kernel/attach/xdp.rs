@@ -21,8 +21,8 @@ use crate::datapath::kernel::{host::Interface, pins::Pins};
 const PROGRAM: &str = "enigate_xdp";
 
 pub fn native(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface) -> anyhow::Result<Attached> {
-    remove_pin(&pins.link(Attached::XdpGeneric));
-    attach(ebpf, &pins.link(Attached::Xdp), interface, XdpMode::Driver, || {
+    remove_pin(&pins.link(Attached::XdpGeneric.as_str()));
+    attach(ebpf, &pins.link(Attached::Xdp.as_str()), interface, XdpMode::Driver, || {
         let name = &interface.name;
         format!(
             "xdp: the driver of {name} does not take it (MTU {}); drivers without multi-buffer \
@@ -34,16 +34,16 @@ pub fn native(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface) -> anyhow::Re
 }
 
 pub fn generic(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface) -> anyhow::Result<Attached> {
-    remove_pin(&pins.link(Attached::Xdp));
-    attach(ebpf, &pins.link(Attached::XdpGeneric), interface, XdpMode::Skb, || {
+    remove_pin(&pins.link(Attached::Xdp.as_str()));
+    attach(ebpf, &pins.link(Attached::XdpGeneric.as_str()), interface, XdpMode::Skb, || {
         format!("xdp-generic: cannot attach to {}", interface.name)
     })?;
     Ok(Attached::XdpGeneric)
 }
 
 pub fn detach(pins: &Pins) {
-    remove_pin(&pins.link(Attached::Xdp));
-    remove_pin(&pins.link(Attached::XdpGeneric));
+    remove_pin(&pins.link(Attached::Xdp.as_str()));
+    remove_pin(&pins.link(Attached::XdpGeneric.as_str()));
 }
 
 fn attach(

@@ -8,7 +8,7 @@ use proxy_common::{
 };
 
 use super::wire::{Wire, packets};
-use crate::datapath::kernel::scan::FlowTable;
+use crate::datapath::kernel::records::{Carrier, Records};
 
 #[derive(Default)]
 pub struct Ender {
@@ -26,23 +26,26 @@ pub struct Sum {
 
 impl Ender {
     /// `key`: of the entry towards the backend. `why`: asked of the entry as it is now, for since
-    /// it was read the connection may have gone on or ended. Returns what the program has not seen.
+    /// it was read the connection may have gone on or ended. What an agent carries it ends itself.
+    /// Returns what the program has not seen.
     pub fn end(
         &mut self,
-        table: &mut FlowTable,
+        records: &Records,
         config: &Config,
         key: &FlowKey,
         now: Stamp,
         why: impl FnOnce(&Flow) -> Option<Change>,
     ) -> Option<FlowEvent> {
-        let flow = table.get(key, 0).ok()?;
+        let flow = records.flows.get(key)?;
         let why = why(&flow)?;
-        let twin_key = flow.twin(key.local);
-        let twin = table.get(&twin_key, 0).ok();
-        for gone in [key, &twin_key] {
-            // One that is gone already is what was wanted.
-            let _gone = table.remove(gone);
+        if records.carrier(key, &flow) == Carrier::Agent {
+            return None;
         }
+        let twin_key = flow.twin(key.local);
+        let twin = records.flows.get(&twin_key);
+        records.remove(key, &flow);
+        // One that is gone already is what was wanted.
+        records.flows.remove(&twin_key);
         if Life::of(flow.half, twin.map_or(Half::Reset, |twin| twin.half)) == Life::Closed {
             return None;
         }

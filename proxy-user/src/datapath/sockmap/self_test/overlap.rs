@@ -11,10 +11,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ends::Ends, pattern::Pattern};
+use super::ends::Ends;
 use crate::datapath::{
     kernel::reset::segment::{ACK, Segment},
-    sockmap::{Sockmap, sys},
+    pattern::Pattern,
+    sockmap::Sockmap,
+    tcp,
 };
 
 const SENT: usize = 1_000;
@@ -33,7 +35,7 @@ pub async fn overlap(sockmap: &Arc<Sockmap>) -> anyhow::Result<()> {
     ends.client.write_all(&bytes[..SENT]).await?;
     ends.backend.read_exact(&mut got[..SENT]).await?;
 
-    let (send, receive) = sys::sequences(&ends.client).context("asking for sequence numbers")?;
+    let (send, receive) = tcp::sequences(&ends.client).context("asking for sequence numbers")?;
     let forger =
         Forger { ends: [ends.client.local_addr()?, ends.client.peer_addr()?], raw: raw()? };
     let first = send.wrapping_sub(u32::try_from(SENT)?);

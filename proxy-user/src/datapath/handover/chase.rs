@@ -1,0 +1,247 @@
+//! One connection on its way into the flow table: relayed as any other, and armed at moments when
+//! user space holds nothing of it. The program takes it over when nothing is on its way at all; bulk
+//! that never comes to that has its windows shut for a moment.
+
+use std::{
+    future::{Future as _, poll_fn},
+    io::{self, ErrorKind},
+    pin::Pin,
+    sync::atomic::Ordering::Relaxed,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use proxy_common::flow::Direction;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+
+use super::{Handover, Obstacle, Outcome, Passage, dial::PROMISE};
+use crate::datapath::{
+    account::Account,
+    relay::{Manner, Pair, Relay, relay},
+    socket,
+    tally::{Failure, Open},
+    tcp::{self, Repair},
+};
+
+/// After arming: the probes' answers come within a round trip.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+/// The last look of an attempt: about so long after the first.
+const LOOKS: u32 = 7;
+/// From this look on windows are shut, if bytes have moved since the connection was armed.
+const SHUT_AT: u32 = 2;
+/// Between two attempts, at first and at most.
+const REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// Bytes; the kernel makes the least of it that it can.
+const SHUT: i32 = 1;
+const WIDE: i32 = i32::MAX;
+
+pub struct Chase<'a> {
+    handover: &'a Handover,
+    account: &'a Account,
+    /// Before the passage: its sockets are closed while their record is still there.
+    relay: Relay<'a>,
+    passage: Passage,
+    state: State,
+    timer: Pin<Box<Sleep>>,
+    rest: Duration,
+    /// Tells a connection that ended early from one that found no moment.
+    obstacle: Obstacle,
+    _pending: Open<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Until it has moved enough, or is old enough.
+    Young,
+    /// Until user space holds nothing.
+    Ready,
+    Armed {
+        looks: u32,
+        moved: u64,
+        is_shut: bool,
+    },
+    /// Until the next attempt.
+    Resting,
+    /// Relayed to its end.
+    GivenUp,
+}
+
+impl<'a> Chase<'a> {
+    pub fn new(
+        handover: &'a Handover,
+        passage: Passage,
+        pair: Pair,
+        account: &'a Account,
+        manner: &'a Manner,
+    ) -> Self {
+        Self {
+            handover,
+            passage,
+            account,
+            relay: relay(pair, account, manner),
+            state: State::Young,
+            timer: Box::pin(sleep(handover.after.age)),
+            rest: REST,
+            obstacle: Obstacle::Short,
+            _pending: Open::count(&handover.counts.pending),
+        }
+    }
+
+    pub async fn run(mut self) -> Result<Outcome, Failure> {
+        let ended = poll_fn(|context| self.poll(context)).await;
+        if self.passage.is_handed_over() {
+            return Ok(self.leave());
+        }
+        self.handover.counts.relayed(self.obstacle);
+        ended.map(|()| Outcome::Ended)
+    }
+
+    /// Ready when the relay has ended, or the program has taken over.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if let Poll::Ready(ended) = Pin::new(&mut self.relay).poll(context) {
+            return Poll::Ready(ended);
+        }
+        loop {
+            let is_due = self.timer.as_mut().poll(context).is_ready();
+            let next = match self.state {
+                State::Young if is_due || self.has_moved_enough() => {
+                    self.promise_no_more();
+                    State::Ready
+                }
+                State::Ready => match self.arm() {
+                    Some(next) => next,
+                    None => return Poll::Pending,
+                },
+                State::Armed { .. } if is_due && self.passage.is_handed_over() => {
+                    return Poll::Ready(Ok(()));
+                }
+                State::Armed { looks, moved, is_shut } if is_due => {
+                    self.look_again(looks, moved, is_shut)
+                }
+                State::Resting if is_due => State::Ready,
+                _ => return Poll::Pending,
+            };
+            self.state = next;
+        }
+    }
+
+    fn moved(&self) -> u64 {
+        self.account.total(Direction::ToBackend) + self.account.total(Direction::ToClient)
+    }
+
+    fn has_moved_enough(&self) -> bool {
+        self.moved() >= self.handover.after.bytes || self.handover.is_urgent.load(Relaxed)
+    }
+
+    fn wake_after(&mut self, pause: Duration) {
+        self.timer.as_mut().reset(Instant::now() + pause);
+    }
+
+    /// `None`: not while user space holds something.
+    fn arm(&mut self) -> Option<State> {
+        let Some((client, backend)) = self.relay.while_empty() else {
+            return self.relay.is_ending().then_some(State::GivenUp);
+        };
+        if let Some(obstacle) = self.obstacle_between() {
+            return Some(self.give_up(obstacle));
+        }
+        if let Err(error) = arm(&mut self.passage, client, backend) {
+            tracing::debug!("a connection cannot be armed: {error}");
+            return Some(self.give_up(match error.kind() {
+                ErrorKind::NotConnected => Obstacle::Short,
+                _ => Obstacle::Repair,
+            }));
+        }
+        self.handover.counts.armed.fetch_add(1, Relaxed);
+        self.obstacle = Obstacle::Busy;
+        self.wake_after(FIRST_LOOK);
+        Some(State::Armed { looks: 0, moved: self.moved(), is_shut: false })
+    }
+
+    /// What will not change.
+    fn obstacle_between(&self) -> Option<Obstacle> {
+        let Some(track) = self.passage.trail().track() else { return Some(Obstacle::NoRecord) };
+        let family = self.passage.trail().client.remote.family();
+        if track.client.agreed() != track.backend.agreed() {
+            return Some(Obstacle::Options);
+        }
+        self.handover.learn(&track);
+        (!track.client.suits(&track.backend, family)).then_some(Obstacle::Segment)
+    }
+
+    fn look_again(&mut self, looks: u32, moved: u64, is_shut: bool) -> State {
+        if looks == LOOKS {
+            self.widen();
+            self.wake_after(self.rest);
+            self.rest = (self.rest * 2).min(LONGEST_REST);
+            return State::Resting;
+        }
+        let is_busy = looks >= SHUT_AT && self.moved() != moved;
+        if is_busy && !is_shut {
+            self.clamp(SHUT);
+        }
+        self.wake_after(FIRST_LOOK * (1 << looks));
+        State::Armed { looks: looks + 1, moved, is_shut: is_shut || is_busy }
+    }
+
+    fn give_up(&mut self, obstacle: Obstacle) -> State {
+        self.obstacle = obstacle;
+        self.widen();
+        State::GivenUp
+    }
+
+    /// Until it is handed over, it is relayed with all the room that a relayed connection has.
+    fn widen(&self) {
+        let (client, backend) = self.relay.streams();
+        for stream in [client, backend] {
+            if let Err(error) = socket::bound_queues(stream) {
+                tracing::debug!("a socket's queues stay small: {error}");
+            }
+        }
+        self.clamp(WIDE);
+        // What the peers wait for is told them by the probe at its end.
+        let _probes = [Repair::begin(client), Repair::begin(backend)];
+    }
+
+    /// So that what the ends are promised comes within what they take themselves.
+    fn promise_no_more(&self) {
+        let (client, backend) = self.relay.streams();
+        for stream in [client, backend] {
+            if let Err(error) = tcp::promise_no_more(stream, PROMISE) {
+                tracing::debug!("a socket may promise more than the other end takes: {error}");
+            }
+        }
+    }
+
+    fn clamp(&self, bytes: i32) {
+        let (client, backend) = self.relay.streams();
+        for stream in [client, backend] {
+            if let Err(error) = tcp::clamp_window(stream, bytes) {
+                tracing::debug!("a socket's window stays as it is: {error}");
+            }
+        }
+    }
+
+    /// The sockets have nothing more to do, and nothing to say.
+    fn leave(self) -> Outcome {
+        let (client, backend) = self.relay.streams();
+        for stream in [client, backend] {
+            // One that cannot be silenced is kept from the wire by the guard.
+            let _silent = Repair::begin(stream).map(Repair::keep);
+        }
+        self.passage.disarm();
+        self.handover.counts.handed_over.fetch_add(1, Relaxed);
+        Outcome::HandedOver(self.passage)
+    }
+}
+
+/// Leaving repair mode, each socket probes its peer: the answer is mostly the packet with which the
+/// program takes over.
+fn arm(passage: &mut Passage, client: &TcpStream, backend: &TcpStream) -> io::Result<()> {
+    let (client, backend) = (Repair::begin(client)?, Repair::begin(backend)?);
+    passage.arm(client.numbers()?, backend.numbers()?)
+}

@@ -1,0 +1,96 @@
+//! Connects to a backend on record: the program knows of the connection before its first packet.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use proxy_common::addr::{Addr, Port, socket};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::{
+    counts::Obstacle,
+    passage::{Backend, Passage},
+    trail::Trail,
+};
+use crate::{
+    backends,
+    datapath::{kernel::MARK, tcp},
+};
+
+/// Ports that are tried for one connection: any may be another's, or wait for stragglers of one that
+/// has ended.
+const PORTS: u32 = 16;
+/// Bytes that a backend may send before the client has taken any; the kernel grants half of what it
+/// is asked to keep. A peer that is promised no more than Linux clients take can be handed over to
+/// one from the beginning (tcp_rmem, tcp(7)).
+pub const PROMISE: usize = 48 * 1024;
+/// The largest that the kernel takes for `TCP_MAXSEG` (net/ipv4/tcp.c).
+const LARGEST_SEGMENT: u16 = 32_767;
+
+/// With the passage that the connection has entered, or with what has kept it from that: then it is
+/// connected to as any other.
+pub async fn connect(
+    backend: &backends::Backend,
+    trail: &Result<Arc<Trail>, Obstacle>,
+) -> io::Result<(TcpStream, Result<Passage, Obstacle>)> {
+    let tried = match trail {
+        Ok(trail) => on_record(trail, backend).await?,
+        Err(obstacle) => Err(*obstacle),
+    };
+    match tried {
+        Ok((stream, passage)) => Ok((stream, Ok(passage))),
+        Err(obstacle) => Ok((TcpStream::connect(backend.address).await?, Err(obstacle))),
+    }
+}
+
+async fn on_record(
+    trail: &Arc<Trail>,
+    backend: &backends::Backend,
+) -> io::Result<Result<(TcpStream, Passage), Obstacle>> {
+    let to = Backend {
+        address: Addr::from(backend.address.ip()),
+        port: Port::new(backend.address.port()),
+        id: backend.id,
+    };
+    if !trail.suits(backend.address) {
+        return Ok(Err(Obstacle::OtherAddress));
+    }
+    for _ in 0..PORTS {
+        let Some(port) = trail.handover.sources.nth(fastrand::u32(..)) else { break };
+        let Some(turn) = trail.turn() else { return Ok(Err(Obstacle::SlowBackend)) };
+        let passage = match Passage::enter(turn, to, port) {
+            Ok(passage) => passage,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(_full) => return Ok(Err(Obstacle::TableFull)),
+        };
+        match dial(trail, port, backend.address).await {
+            Err(error) if is_taken(&error) => {}
+            connected => return connected.map(|stream| Ok((stream, passage))),
+        }
+    }
+    Ok(Err(Obstacle::NoPort))
+}
+
+/// By a socket of this host's, if only by one that waits for stragglers.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+}
+
+async fn dial(trail: &Trail, port: Port, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket_at(trail, socket(trail.handover.address(trail.client.local), port))?;
+    TcpSocket::from_std_stream(socket.into()).connect(to).await
+}
+
+fn socket_at(trail: &Trail, source: SocketAddr) -> io::Result<Socket> {
+    let stream = Type::STREAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(source), stream, Some(Protocol::TCP))?;
+    socket.set_mark(MARK)?;
+    // The same port towards another backend is another connection.
+    socket.set_reuse_address(true)?;
+    tcp::promise_at_first(&socket, PROMISE)?;
+    if let Some(segment) = trail.segment {
+        // What the client takes is all that the backend may be told of.
+        socket.set_tcp_mss(segment.get().min(LARGEST_SEGMENT).into())?;
+    }
+    socket.bind(&source.into())?;
+    Ok(socket)
+}

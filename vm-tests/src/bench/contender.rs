@@ -23,10 +23,18 @@ pub(crate) enum Contender {
     Nginx,
     /// enigate, --datapath relay
     Relay,
+    /// enigate, --datapath sockmap
+    Sockmap,
+    /// enigate, --datapath handover
+    Handover,
     /// enigate, --datapath packet --hook tcx
     Tcx,
     /// enigate, --datapath packet --hook clsact
     Clsact,
+    /// enigate, --datapath packet --hook xdp
+    Xdp,
+    /// enigate, --datapath packet --hook xdp-generic
+    XdpGeneric,
 }
 
 /// A contender at work. Dropping it ends it.
@@ -54,14 +62,18 @@ const FORWARD: [(&str, &str); 3] = [
 ];
 
 impl Contender {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Plain,
         Self::Nftables,
         Self::Haproxy,
         Self::Nginx,
         Self::Relay,
+        Self::Sockmap,
+        Self::Handover,
         Self::Tcx,
         Self::Clsact,
+        Self::Xdp,
+        Self::XdpGeneric,
     ];
 
     /// Why it cannot take part, and what to do about it.
@@ -70,7 +82,7 @@ impl Contender {
             Self::Nftables => nftables::NEEDS,
             Self::Haproxy => haproxy::NEEDS,
             Self::Nginx => nginx::NEEDS,
-            Self::Plain | Self::Relay | Self::Tcx | Self::Clsact => return None,
+            _ => return None,
         };
         let there = on_path(needs.program).is_some()
             && needs.also.is_none_or(|file| Path::new(file).is_file());
@@ -92,7 +104,7 @@ impl Contender {
             Self::Nftables => nftables::ruleset(backends),
             Self::Haproxy => haproxy::configuration(backends),
             Self::Nginx => nginx::configuration(backends, Path::new("/run")),
-            Self::Relay | Self::Tcx | Self::Clsact => enigate::flags(self).join(" ") + "\n",
+            _ => enigate::flags(self).join(" ") + "\n",
         };
         for (key, value) in self.sysctls() {
             text += &format!("sysctl {} = {value}\n", key.replace('/', "."));
@@ -104,9 +116,11 @@ impl Contender {
     fn sysctls(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Plain | Self::Nftables => &FORWARD,
-            Self::Haproxy | Self::Nginx | Self::Relay => &MORE_PORTS,
+            Self::Haproxy | Self::Nginx | Self::Relay | Self::Sockmap => &MORE_PORTS,
+            // XDP asks the host for the way.
+            Self::Xdp | Self::XdpGeneric => &FORWARD,
             // Its ports lie outside the host's own range.
-            Self::Tcx | Self::Clsact => &[],
+            Self::Handover | Self::Tcx | Self::Clsact => &[],
         }
     }
 
@@ -122,15 +136,36 @@ impl Contender {
                 haproxy::start(site).await.map(|daemon| Running::Daemon(daemon.into()))
             }
             Self::Nginx => nginx::start(site).await.map(|daemon| Running::Daemon(daemon.into())),
-            Self::Relay | Self::Tcx | Self::Clsact => {
-                enigate::start(self, site, agent).await.map(|agent| Running::Agent(agent.into()))
-            }
+            _ => enigate::start(self, site, agent).await.map(|agent| Running::Agent(agent.into())),
         };
         started.with_context(|| format!("starting {self}"))
     }
 }
 
+/// Connections that the agent has accepted, and of those the ones that it has handed over.
+#[derive(Clone, Copy)]
+pub(crate) struct Handovers {
+    accepted: u64,
+    handed_over: u64,
+}
+
+impl Handovers {
+    pub(crate) fn share_since(self, earlier: Self) -> f64 {
+        let accepted = self.accepted.saturating_sub(earlier.accepted).max(1);
+        self.handed_over.saturating_sub(earlier.handed_over) as f64 / accepted as f64
+    }
+}
+
 impl Running {
+    /// `None` of those that hand nothing over.
+    pub(crate) async fn handovers(&self) -> anyhow::Result<Option<Handovers>> {
+        let Self::Agent(agent) = self else { return Ok(None) };
+        let status = agent.status().await?;
+        let handed_over = status.datapath.handover.map(|handover| handover.handed_over);
+        let accepted = status.listener.accepted;
+        Ok(handed_over.map(|handed_over| Handovers { accepted, handed_over }))
+    }
+
     /// The process group that does the work, where there is one.
     pub(crate) fn group(&self) -> Option<u32> {
         match self {
@@ -149,8 +184,12 @@ impl fmt::Display for Contender {
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Relay => "relay",
+            Self::Sockmap => "sockmap",
+            Self::Handover => "handover",
             Self::Tcx => "tcx",
             Self::Clsact => "clsact",
+            Self::Xdp => "xdp",
+            Self::XdpGeneric => "xdp-generic",
         })
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum What {
     Cpu,
     /// Bytes of the proxy's processes for each connection.
     Memory,
+    /// Of the connections, those that were handed over to the packet path, from 0 to 1.
+    HandedOver,
 }
 
 impl Figure {
@@ -32,6 +34,7 @@ impl Figure {
             What::P999 => "p99.9",
             What::Cpu => "processor time of the proxy's processes",
             What::Memory => "memory of the proxy's processes",
+            What::HandedOver => "handed over",
         }
     }
 
@@ -43,6 +46,7 @@ impl Figure {
             (What::Cpu, true) => "s/GB",
             (What::Cpu, false) => "µs each",
             (What::Memory, _) => "KiB each",
+            (What::HandedOver, _) => "%",
         }
     }
 
@@ -53,6 +57,7 @@ impl Figure {
             (What::Cpu, true) => value * 1e9,
             (What::Cpu, false) => value * 1e6,
             (What::Memory, _) => value / 1024.0,
+            (What::HandedOver, _) => value * 100.0,
             _ => value,
         }
     }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::{
     contender::{Contender, Running},
+    figure::{Figure, What},
     load::{self, Failures, Outcome},
     loader::Loader,
     machine::{Machine, busy_with_others},
@@ -67,8 +68,11 @@ async fn one(plan: &Plan, contender: Contender) -> anyhow::Result<Run> {
     let loader = Loader::new(site.client(), &plan.load, &targets);
     for workload in Workload::ALL {
         let measured = measure(&loader, &running, workload, plan.quick).await;
-        let (outcome, usage) = measured.with_context(|| workload.to_string())?;
+        let (outcome, usage, share) = measured.with_context(|| workload.to_string())?;
         run.add(workload, &outcome, usage);
+        if let Some(share) = share {
+            run.figures.push((Figure { workload, what: What::HandedOver }, share));
+        }
     }
     Ok(run)
 }
@@ -100,17 +104,20 @@ async fn measure(
     running: &Running,
     workload: Workload,
     quick: bool,
-) -> anyhow::Result<(Outcome, Option<Usage>)> {
+) -> anyhow::Result<(Outcome, Option<Usage>, Option<f64>)> {
     let usage = || running.group().map(Usage::of_group).transpose();
+    let earlier = running.handovers().await?;
     let before = usage()?;
     let mut going = loader.start(workload.arguments(quick)).await?;
     let mut outcome = going.outcome().await?;
     let after = usage()?;
+    let later = running.handovers().await?;
     if workload == Workload::Idle {
         going.let_go();
         outcome.failures.absorb(&going.outcome().await?.failures);
     }
-    Ok((outcome, before.zip(after).map(|(before, after)| after.since(before))))
+    let used = before.zip(after).map(|(before, after)| after.since(before));
+    Ok((outcome, used, earlier.zip(later).map(|(earlier, later)| later.share_since(earlier))))
 }
 
 /// What is going on and how long it will yet, on standard error.

@@ -16,6 +16,10 @@ pub(super) fn flags(contender: Contender) -> Vec<String> {
     let words: &[&str] = match contender {
         Contender::Tcx => &["--datapath", "packet", "--hook", "tcx"],
         Contender::Clsact => &["--datapath", "packet", "--hook", "clsact"],
+        Contender::Xdp => &["--datapath", "packet", "--hook", "xdp"],
+        Contender::XdpGeneric => &["--datapath", "packet", "--hook", "xdp-generic"],
+        Contender::Handover => &["--datapath", "handover"],
+        Contender::Sockmap => &["--datapath", "sockmap"],
         _ => &["--datapath", "relay"],
     };
     words.iter().map(|&word| word.to_owned()).collect()

@@ -18,7 +18,8 @@ use crate::{admin::Admin, bench::Usage, launch::Launch, place::Inside, state};
 
 pub use std::process::ExitStatus as Exit;
 
-const READY: Duration = Duration::from_secs(15);
+/// A kernel on a busy machine takes its time to check the programs.
+const READY: Duration = Duration::from_secs(60);
 const END: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
 const LOG_TAIL: usize = 40;

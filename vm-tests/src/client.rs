@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
+    banter::{self, Banter, Banters},
     held::Held,
     load::{Load, Mix},
     place::Inside,
@@ -113,6 +114,19 @@ impl Client {
         self.inside.run(all).await
     }
 
+    /// One connection for each of these, so many at a time; what is in them is said first.
+    pub async fn banter(
+        &self,
+        openings: Vec<Vec<u8>>,
+        at_a_time: usize,
+        banter: Banter,
+    ) -> anyhow::Result<Banters> {
+        let proxy = self.proxy;
+        self.inside
+            .run(async move { Ok(banter::all(proxy, openings, at_a_time, banter).await) })
+            .await
+    }
+
     /// A bare TCP connection that has brought back its first echo.
     pub async fn hold(&self) -> anyhow::Result<Held> {
         Held::start(self.connect().await?).await
@@ -153,6 +167,11 @@ impl Client {
     /// A bare TCP connection that is kept busy, to an echo server.
     pub async fn transfer(&self) -> anyhow::Result<Transfer> {
         Transfer::start(&self.inside, self.connect().await?)
+    }
+
+    /// A connection that was held open is busy from now on.
+    pub fn transfer_on(&self, held: Held) -> anyhow::Result<Transfer> {
+        Transfer::start(&self.inside, held.into_stream())
     }
 
     pub fn load(&self, mix: Mix) -> anyhow::Result<Load> {

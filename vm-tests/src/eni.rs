@@ -6,18 +6,17 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use futures_util::future::select_all;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use crate::{
     apiserver::ApiServer,
-    echo,
+    banter, echo,
     links::{HOST_LINK, Links},
     network::Network,
     place::{Inside, Place},
     plan::{self, Plan},
-    service::{Counters, Service, Serving, Stopped},
+    service::{Counters, Heard, Service, Serving, Stopped, until_sum},
     talk,
 };
 
@@ -132,6 +131,10 @@ impl Eni {
         self.counters.requests.load(Relaxed)
     }
 
+    pub fn heard(&self) -> Heard {
+        *self.counters.heard.borrow()
+    }
+
     /// Connections that the other side reset, where the service is `Echo`.
     pub fn resets(&self) -> u64 {
         *self.counters.resets.borrow()
@@ -139,12 +142,14 @@ impl Eni {
 
     /// Waits until these have heard of so many, all together.
     pub async fn until_resets(enis: &[Self], resets: u64) {
-        let mut heard: Vec<_> = enis.iter().map(|eni| eni.counters.resets.subscribe()).collect();
-        while heard.iter_mut().map(|one| *one.borrow_and_update()).sum::<u64>() < resets {
-            let changes = heard.iter_mut().map(|one| Box::pin(one.changed()));
-            let (changed, ..) = select_all(changes).await;
-            changed.expect("an ENI outlives who borrows it");
-        }
+        let heard = enis.iter().map(|eni| eni.counters.resets.subscribe()).collect();
+        until_sum(heard, |resets| *resets, resets).await;
+    }
+
+    /// The same of connections that have ended in order, where the service is `Banter`.
+    pub async fn until_whole(enis: &[Self], whole: u64) {
+        let heard = enis.iter().map(|eni| eni.counters.heard.subscribe()).collect();
+        until_sum(heard, |heard: &Heard| heard.whole, whole).await;
     }
 
     /// Whether its servers read what has come, where the service is `Echo`.
@@ -152,13 +157,13 @@ impl Eni {
         self.reading.send_replace(on);
     }
 
-    /// From here on packets to it are lost without a word.
     /// Payload of the largest segment that its echo server may send on its newest connection, in
     /// bytes; 0 before there was one.
     pub fn segment_size(&self) -> u32 {
         self.counters.segment_size.load(Relaxed)
     }
 
+    /// From here on packets to it are lost without a word.
     pub async fn link_down(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.place.netns().is_some(),
@@ -166,6 +171,10 @@ impl Eni {
             self.host
         );
         self.place.inside().run(async { Links::open()?.down(HOST_LINK).await }).await
+    }
+
+    pub(crate) fn inside(&self) -> &Inside {
+        self.place.inside()
     }
 
     /// Its servers are gone with all their connections; the host is there, and refuses new ones.
@@ -228,6 +237,10 @@ impl Server {
             }
             Service::Talk => {
                 let serve = move |stream| talk::serve(stream, counters.clone());
+                Serving::start(inside, address, serve).await.map(Self::Bare)
+            }
+            Service::Banter => {
+                let serve = move |stream| banter::serve(stream, counters.clone());
                 Serving::start(inside, address, serve).await.map(Self::Bare)
             }
         }

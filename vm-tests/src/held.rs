@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -33,6 +33,10 @@ impl Held {
         Ok(())
     }
 
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Ends our side, and then the other one does.
     pub(crate) async fn end(mut self) -> anyhow::Result<()> {
         self.stream.shutdown().await?;
@@ -48,23 +52,36 @@ impl Held {
     /// An echo, a pause, and again.
     pub fn pulse(mut self, pause: Duration) -> Pulse {
         let (stop, mut stopped) = watch::channel(false);
+        let (count, echoes) = watch::channel(0);
         let task = tokio::spawn(async move {
             while timeout(pause, stopped.wait_for(|stopped| *stopped)).await.is_err() {
                 self.echo().await?;
+                count.send_modify(|count| *count += 1);
             }
             Ok(self)
         });
-        Pulse { stop, task }
+        Pulse { stop, echoes, task }
     }
 }
 
 /// Like a watch: a little to and fro, for as long as it is not stopped or dropped.
 pub struct Pulse {
     stop: watch::Sender<bool>,
+    echoes: watch::Receiver<u64>,
     task: JoinHandle<anyhow::Result<Held>>,
 }
 
 impl Pulse {
+    /// Waits for so many more echoes.
+    pub async fn more(&mut self, echoes: u64) -> anyhow::Result<()> {
+        let goal = *self.echoes.borrow() + echoes;
+        if self.echoes.wait_for(|count| *count >= goal).await.is_ok() {
+            return Ok(());
+        }
+        (&mut self.task).await??;
+        bail!("it was stopped")
+    }
+
     /// The connection, of which no echo was missing.
     pub async fn stop(mut self) -> anyhow::Result<Held> {
         self.stop.send_replace(true);

@@ -33,6 +33,7 @@ use crate::{
 pub use self::more::Cluster;
 pub use crate::options::Options;
 
+mod conditions;
 mod launching;
 mod more;
 
@@ -49,7 +50,7 @@ pub struct Lab {
     _unbound: Option<Unbound>,
     _resolver: Server<resolver::Answers>,
     proxy_place: Place,
-    _client_place: Place,
+    client_place: Place,
     step: watch::Sender<Step>,
     state: State,
 }
@@ -93,7 +94,7 @@ impl Lab {
             _unbound: unbound,
             _resolver: resolver,
             proxy_place,
-            _client_place: client_place,
+            client_place,
             step: watch::Sender::new(Step::Idle),
             state,
         })

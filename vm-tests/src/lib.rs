@@ -12,6 +12,7 @@
 mod admin;
 mod agent;
 mod apiserver;
+mod banter;
 mod client;
 mod control_plane;
 mod counts;
@@ -53,6 +54,7 @@ pub mod demo;
 
 pub use admin::Admin;
 pub use agent::{Agent, Exit, Retired};
+pub use banter::{Banter, Banters, Broken};
 pub use client::{Client, Reply};
 pub use counts::Counts;
 pub use echo::RESET_ME;
@@ -66,7 +68,7 @@ pub use nlb::Nlb;
 pub use plan::ENDPOINT;
 pub use programs::Programs;
 pub use rotation::{RotationReport, Step};
-pub use service::Service;
+pub use service::{Heard, Service};
 pub use talk::Topic;
 pub use transfer::Transfer;
 pub use unbound::has_unbound;

@@ -64,6 +64,12 @@ impl Links {
         self.0.link().set(link).execute().await.with_context(|| format!("setting {name} down"))
     }
 
+    pub(crate) async fn set_mtu(&self, name: &str, mtu: u32) -> anyhow::Result<()> {
+        let link = LinkUnspec::new_with_index(index(name)?).mtu(mtu).build();
+        let set = self.0.link().set(link).execute().await;
+        set.with_context(|| format!("setting the MTU of {name} to {mtu}"))
+    }
+
     pub(crate) async fn xdp(&self, name: &str) -> anyhow::Result<Option<XdpMode>> {
         let mut links = pin!(self.0.link().get().match_index(index(name)?).execute());
         let link = links.try_next().await?.with_context(|| format!("{name} is gone"))?;

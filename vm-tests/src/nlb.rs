@@ -71,6 +71,12 @@ impl Nlb {
     pub fn header(&self, client: SocketAddrV4, vpce: &str) -> anyhow::Result<Vec<u8>> {
         Ok(header::of_client(client, v4(self.address)?, vpce))
     }
+
+    /// A header of so many bytes, none of which says who the consumer is; `None` where no field is
+    /// so short.
+    pub fn header_of(&self, length: usize) -> Option<Vec<u8>> {
+        header::of_length(length)
+    }
 }
 
 impl Drop for Nlb {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use futures_util::future::select_all;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -25,6 +26,8 @@ pub enum Service {
     Echo,
     /// Bare TCP: greets at once, and has the last word.
     Talk,
+    /// Bare TCP: says what the dice say, and checks what it hears.
+    Banter,
 }
 
 #[derive(Debug, Default)]
@@ -34,8 +37,31 @@ pub(crate) struct Counters {
     pub requests: AtomicU64,
     /// Payload of the largest segment that the newest connection may send, in bytes.
     pub segment_size: AtomicU32,
+    pub heard: watch::Sender<Heard>,
     /// Connections that the other side reset.
     pub resets: watch::Sender<u64>,
+}
+
+/// How connections of `Banter` have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// All that was announced was heard.
+    pub whole: u64,
+    /// Without an error before that, or with other bytes.
+    pub torn: u64,
+}
+
+/// Waits until these come to so much, all together.
+pub(crate) async fn until_sum<T>(
+    mut parts: Vec<watch::Receiver<T>>,
+    value: impl Fn(&T) -> u64,
+    wanted: u64,
+) {
+    while parts.iter_mut().map(|one| value(&one.borrow_and_update())).sum::<u64>() < wanted {
+        let changes = parts.iter_mut().map(|one| Box::pin(one.changed()));
+        let (changed, ..) = select_all(changes).await;
+        changed.expect("an ENI outlives who borrows it");
+    }
 }
 
 /// Did all connections end by themselves?

@@ -59,11 +59,16 @@ impl State {
 impl State {
     /// Removes one pin of the agent, in whichever folder of the pins it lies.
     pub(crate) fn unpin(&self, pin: &str) -> anyhow::Result<()> {
+        let path = self.pin(pin)?;
+        fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))
+    }
+
+    /// Where the agent has this pin.
+    pub(crate) fn pin(&self, pin: &str) -> anyhow::Result<PathBuf> {
         for layout in fs::read_dir(pins(&self.lab)).context("reading the pins")? {
             let path = layout?.path().join(pin);
             if path.exists() {
-                return fs::remove_file(&path)
-                    .with_context(|| format!("removing {}", path.display()));
+                return Ok(path);
             }
         }
         bail!("{pin}: is not pinned")

@@ -48,9 +48,9 @@ impl Transfer {
         let (count_sent, sent) = watch::channel(0);
         let (count_checked, checked) = watch::channel(0);
         let task = inside.spawn(async move {
-            let sending = send(writer, stopped, count_sent);
+            let sending = send(writer, stopped.clone(), count_sent);
             let (sent, received) =
-                tokio::try_join!(sending, check(reader, may_read, count_checked))?;
+                tokio::try_join!(sending, check(reader, may_read, stopped, count_checked))?;
             ensure!(sent == received, "{sent} bytes were sent and {received} came back");
             Ok(received)
         });
@@ -117,6 +117,7 @@ async fn send(
 async fn check(
     mut reader: OwnedReadHalf,
     mut may_read: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
     count: watch::Sender<u64>,
 ) -> anyhow::Result<u64> {
     let mut buffer = vec![0; CHUNK];
@@ -127,6 +128,7 @@ async fn check(
         let read = reader.read(&mut buffer[..limit]).await;
         let read = read.with_context(|| format!("reading after {checked} bytes"))?;
         if read == 0 {
+            ensure!(*stopped.borrow(), "an end without an error after {checked} bytes");
             return Ok(checked);
         }
         ensure!(buffer[..read] == *expected(checked, read), "wrong bytes after {checked}");
@@ -136,7 +138,7 @@ async fn check(
 }
 
 /// At least one and at most `limit` bytes of the endless pattern, from there on.
-fn expected(offset: u64, limit: usize) -> &'static [u8] {
+pub(crate) fn expected(offset: u64, limit: usize) -> &'static [u8] {
     static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let mut dice = fastrand::Rng::with_seed(1);
         (0..PATTERN).map(|_| dice.u8(..)).collect()

@@ -27,6 +27,23 @@ pub(super) fn local() -> Vec<u8> {
     sealed(LOCAL, &[], &field(NOTHING, &REST))
 }
 
+/// Of so many bytes, a connection's that came from nowhere known, or one of its own; `None` where no
+/// field is so short.
+pub(super) fn of_length(length: usize) -> Option<Vec<u8>> {
+    const NOWHERE: [u8; 12] = [0; 12];
+    const FRONT: usize = 16;
+    let (kind, addresses) = match length {
+        28 | 31.. => (TCP_OVER_IPV4, NOWHERE.as_slice()),
+        _ => (LOCAL, [].as_slice()),
+    };
+    let rest = match length.checked_sub(FRONT + addresses.len())? {
+        0 => Vec::new(),
+        room => field(NOTHING, &vec![0; room.checked_sub(3)?]),
+    };
+    let behind = u16::try_from(addresses.len() + rest.len()).ok()?.to_be_bytes();
+    Some([SIGNATURE.as_slice(), &kind, &behind, addresses, &rest].concat())
+}
+
 fn field(kind: u8, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(value.len()).expect("a short value").to_be_bytes();
     [&[kind], length.as_slice(), value].concat()
@@ -56,5 +73,15 @@ mod tests {
         let from = "172.31.7.113:51442".parse().expect("an address");
         let to = "172.31.10.31:80".parse().expect("an address");
         assert_eq!(of_client(from, to, "vpce-08d2bf15fac5001c9"), CAPTURED);
+    }
+
+    #[test]
+    fn a_header_is_as_long_as_it_is_to_be_and_says_so() {
+        for length in (16..=600).filter(|length| ![17, 18].contains(length)) {
+            let header = of_length(length).expect("a header");
+            let behind = u16::from_be_bytes([header[14], header[15]]);
+            assert_eq!((header.len(), usize::from(behind)), (length, length - 16));
+        }
+        assert_eq!([0, 15, 17, 18].map(of_length), [None, None, None, None]);
     }
 }

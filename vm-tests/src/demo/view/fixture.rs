@@ -63,6 +63,7 @@ fn datapath() -> DatapathStatus {
         flow_events_lost: 0,
         mss_clamped: 0,
         sockmap: None,
+        handover: None,
         resets: BTreeMap::new(),
     }
 }

@@ -1,0 +1,122 @@
+//! What a lab's hosts and ways are like, where a scenario has them otherwise; and what the kernel
+//! says of them.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use aya::maps::{Map, MapData};
+use proxy_common::{
+    flow::FlowKey,
+    track::{Arm, Track},
+};
+use proxy_user::datapath::kernel::table::Table;
+use tokio::process::Command;
+
+use super::Lab;
+use crate::{
+    eni::Eni,
+    links::{HOST_LINK, Links},
+    place::Inside,
+    wire::sysctl,
+};
+
+impl Lab {
+    /// A setting of the client's kernel, for connections from now on.
+    pub async fn tune_client(&self, key: &'static str, value: &'static str) -> anyhow::Result<()> {
+        self.client.inside().run(async move { sysctl(key, value) }).await
+    }
+
+    pub async fn tune_enis(&self, key: &'static str, value: &'static str) -> anyhow::Result<()> {
+        for eni in self.enis() {
+            eni.inside().run(async move { sysctl(key, value) }).await?;
+        }
+        Ok(())
+    }
+
+    /// Connections from now on agree on segments that fit.
+    pub async fn narrow_client(&self, mtu: u32) -> anyhow::Result<()> {
+        narrow(self.client_place.inside(), mtu).await
+    }
+
+    pub async fn narrow_enis(&self, mtu: u32) -> anyhow::Result<()> {
+        for eni in self.enis() {
+            narrow(eni.inside(), mtu).await?;
+        }
+        Ok(())
+    }
+
+    /// The router loses one packet of so many, between any two hosts.
+    pub async fn lose_one_in(&self, packets: u32) -> anyhow::Result<()> {
+        let rules = format!(
+            "table inet loss {{ chain forward {{ type filter hook forward priority 0; \
+             numgen random mod {packets} == 0 drop; }}; }}"
+        );
+        let lose = async move {
+            let nft = Command::new("nft").arg(rules).output().await.context("running nft")?;
+            let said = String::from_utf8_lossy(&nft.stderr).into_owned();
+            ensure!(nft.status.success(), "nft: {}: {said}", nft.status);
+            Ok(())
+        };
+        self.plane.network.router().run(lose).await
+    }
+
+    /// One of the kernel's counters of `TcpExt`, as `nstat` calls it, of client, proxy and ENIs
+    /// together; `None` if this kernel does not have it.
+    pub async fn tcp_ext(&self, name: &str) -> anyhow::Result<Option<u64>> {
+        let hosts = [self.client_place.inside(), self.proxy_place.inside()];
+        let mut sum = None;
+        for host in hosts.into_iter().chain(self.enis().iter().map(Eni::inside)) {
+            let text = host.run(async { netstat() }).await?;
+            sum = tcp_ext(&text, name).map(|count| count + sum.unwrap_or(0));
+        }
+        Ok(sum)
+    }
+
+    /// The kernel's records of accepted connections.
+    pub fn tracks(&self) -> anyhow::Result<Vec<Track>> {
+        let table: Table<FlowKey, Track> = self.pinned("TRACKS")?.try_into()?;
+        Ok(table.iter().map(|entry| entry.map(|(_, track)| track)).collect::<Result<_, _>>()?)
+    }
+
+    /// What the agent has added to them.
+    pub fn arms(&self) -> anyhow::Result<Vec<Arm>> {
+        let table: Table<FlowKey, Arm> = self.pinned("ARMS")?.try_into()?;
+        Ok(table.iter().map(|entry| entry.map(|(_, arm)| arm)).collect::<Result<_, _>>()?)
+    }
+
+    fn pinned(&self, name: &str) -> anyhow::Result<Map> {
+        let path = self.state.pin(name)?;
+        let map =
+            MapData::from_pin(&path).with_context(|| format!("opening {}", path.display()))?;
+        Ok(Map::HashMap(map))
+    }
+}
+
+async fn narrow(host: &Inside, mtu: u32) -> anyhow::Result<()> {
+    host.run(async move { Links::open()?.set_mtu(HOST_LINK, mtu).await }).await
+}
+
+/// Of the namespace of the thread that looks.
+fn netstat() -> anyhow::Result<String> {
+    fs::read_to_string("/proc/thread-self/net/netstat").context("reading the kernel's counters")
+}
+
+/// A line of names, and below it one of numbers.
+fn tcp_ext(text: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, numbers) = (lines.next()?, lines.next()?);
+    let place = names.split_whitespace().position(|known| known == name)?;
+    numbers.split_whitespace().nth(place)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_found_below_its_name() {
+        let text = "TcpExt: SyncookiesSent PAWSEstab\nTcpExt: 3 9\nIpExt: PAWSEstab\nIpExt: 1\n";
+        assert_eq!(tcp_ext(text, "PAWSEstab"), Some(9));
+        assert_eq!(tcp_ext(text, "BeyondWindow"), None);
+    }
+}

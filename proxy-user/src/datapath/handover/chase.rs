@@ -175,7 +175,11 @@ impl<'a> Chase<'a> {
 
     fn look_again(&mut self, looks: u32, moved: u64, is_shut: bool) -> State {
         if looks == LOOKS {
-            self.widen();
+            // What is promised cannot be taken back: a quiet connection is to have no more than the
+            // other end takes, or it would stay on the relay for good.
+            if is_shut {
+                self.widen();
+            }
             self.wake_after(self.rest);
             self.rest = (self.rest * 2).min(LONGEST_REST);
             return State::Resting;

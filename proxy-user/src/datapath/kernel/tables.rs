@@ -84,7 +84,8 @@ impl Tables {
         &self.records
     }
 
-    /// What agents have carried that live no more. Returns how many connections.
+    /// What agents have carried that live no more. Returns how many connections. Those that were
+    /// offered to the program are reset: a socket that dies in repair mode tells nobody.
     pub fn forget_relayed(&self) -> anyhow::Result<usize> {
         let mut relayed = Vec::new();
         for entry in self.records.flows.iter() {
@@ -94,6 +95,13 @@ impl Tables {
             }
         }
         let tracks = self.records.tracks.iter().collect::<Result<Vec<_>, _>>()?;
+        let (mut ender, config) = (Ender::default(), self.config.get(&0, 0)?);
+        for (key, flow) in &relayed {
+            if flow.direction == Direction::ToBackend {
+                let twin = self.records.flows.get(&flow.twin(key.local));
+                ender.tell(key, flow, twin.as_ref(), &config);
+            }
+        }
         for (key, flow) in &relayed {
             self.records.remove(key, flow);
         }

@@ -49,14 +49,19 @@ impl Ender {
         if Life::of(flow.half, twin.map_or(Half::Reset, |twin| twin.half)) == Life::Closed {
             return None;
         }
+        self.tell(key, &flow, twin.as_ref(), config);
+        let halves = Halves::of(&flow, twin.as_ref()?, key.local);
+        Some(FlowEvent::new(why, &halves, now))
+    }
+
+    /// Both ends that it is over. `key` and `flow`: of the entry towards the backend.
+    pub fn tell(&mut self, key: &FlowKey, flow: &Flow, twin: Option<&Flow>, config: &Config) {
         self.sum.connections += 1;
-        for packet in packets(key, &flow, twin.as_ref(), config).into_iter().flatten() {
+        for packet in packets(key, flow, twin, config).into_iter().flatten() {
             match self.wire.send(&packet) {
                 Ok(()) => self.sum.sent += 1,
                 Err(error) => self.sum.error = Some(format!("{}: {error}", packet.to)),
             }
         }
-        let halves = Halves::of(&flow, twin.as_ref()?, key.local);
-        Some(FlowEvent::new(why, &halves, now))
     }
 }

@@ -188,7 +188,10 @@ mod tests {
             from.read_exact(&mut said).await.expect("so many bytes");
             *said.last_mut().expect("some") ^= change;
             client.write_all(&said).await.expect("written");
+            client.shutdown().await.expect("ended");
             into.shutdown().await.ok();
+            // What is left unread would make a reset of the end.
+            client.read_to_end(&mut Vec::new()).await.ok();
         };
         let client = tokio::spawn(async move { one(by, &[], SMALL).await });
         tokio::select! {

@@ -154,14 +154,22 @@ pub fn clamp_window(socket: &impl AsRawFd, bytes: c_int) -> io::Result<()> {
 /// net/ipv4/tcp_output.c), and is held to it when its buffers are gone.
 pub fn promise_at_first(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
     SockRef::from(socket).set_recv_buffer_size(bytes)?;
-    let socket = socket.as_fd();
-    let locks: c_int = option_at(&socket, libc::SOL_SOCKET, SO_BUF_LOCK, 0)?;
-    set_at(&socket, libc::SOL_SOCKET, SO_BUF_LOCK, locks & !SOCK_RCVBUF_LOCK)
+    lock_room(&socket.as_fd(), false)
 }
 
-/// From now on such a socket promises no more, however much comes.
+/// From now on such a socket promises so many bytes and no more, however much comes. What it has
+/// promised before it keeps room for: packets that are on their way would be thrown away.
 pub fn promise_no_more(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    SockRef::from(socket).set_recv_buffer_size(bytes)
+    let socket = socket.as_fd();
+    lock_room(&socket, true)?;
+    clamp_window(&socket, c_int::try_from(bytes).map_err(io::Error::other)?)
+}
+
+/// Whether the kernel may not change how much the socket keeps room for.
+fn lock_room(socket: &impl AsRawFd, is_locked: bool) -> io::Result<()> {
+    let locks: c_int = option_at(socket, libc::SOL_SOCKET, SO_BUF_LOCK, 0)?;
+    let room = if is_locked { SOCK_RCVBUF_LOCK } else { 0 };
+    set_at(socket, libc::SOL_SOCKET, SO_BUF_LOCK, locks & !SOCK_RCVBUF_LOCK | room)
 }
 
 fn small(bytes: u64) -> io::Result<u32> {

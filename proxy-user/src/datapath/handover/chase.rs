@@ -246,6 +246,7 @@ impl<'a> Chase<'a> {
 /// Leaving repair mode, each socket probes its peer: the answer is mostly the packet with which the
 /// program takes over.
 fn arm(passage: &mut Passage, client: &TcpStream, backend: &TcpStream) -> io::Result<()> {
+    passage.enter_client()?;
     let (client, backend) = (Repair::begin(client)?, Repair::begin(backend)?);
     passage.arm(client.numbers()?, backend.numbers()?)
 }

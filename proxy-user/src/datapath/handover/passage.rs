@@ -24,7 +24,8 @@ pub struct Passage {
     to: Backend,
     /// Of the backend's packets.
     key: FlowKey,
-    is_armed: bool,
+    /// Its client is entered too.
+    has_client: bool,
     is_left: bool,
 }
 
@@ -49,7 +50,7 @@ impl Passage {
         };
         let entry = entry(trail, &trail.client, Direction::ToClient, to.id);
         trail.records().flows.add(&key, &entry)?;
-        Ok(Self { turn, to, key, is_armed: false, is_left: false })
+        Ok(Self { turn, to, key, has_client: false, is_left: false })
     }
 
     pub const fn source(&self) -> Port {
@@ -61,23 +62,30 @@ impl Passage {
     }
 
     pub fn is_handed_over(&self) -> bool {
-        self.is_armed && self.trail().is_handed_over()
+        self.has_client && self.trail().is_handed_over()
     }
 
-    /// From now on the program may take the connection over with any packet. Both sockets' numbers
-    /// are of one moment at which user space holds no byte. The error is of kind `AlreadyExists` if
-    /// the client's entry is another connection's.
-    pub fn arm(&mut self, client: Numbers, backend: Numbers) -> io::Result<()> {
-        let trail = self.turn.trail();
-        let records = trail.records();
-        if !self.is_armed {
-            let entry = entry(trail, &self.key, Direction::ToBackend, self.to.id);
-            records.flows.add(&trail.client, &entry)?;
-            trail.handover.kept.armed(trail.client);
-            trail.was_armed();
-            self.is_armed = true;
+    /// The client's packets get an entry too. Before its socket falls silent: what an agent leaves
+    /// silent when it dies, the next one finds by this entry. The error is of kind `AlreadyExists` if
+    /// the entry is another connection's.
+    pub fn enter_client(&mut self) -> io::Result<()> {
+        if self.has_client {
+            return Ok(());
         }
-        records.arms.put(&trail.client, &arm(trail.id, client, backend))
+        let trail = self.turn.trail();
+        let entry = entry(trail, &self.key, Direction::ToBackend, self.to.id);
+        trail.records().flows.add(&trail.client, &entry)?;
+        trail.handover.kept.armed(trail.client);
+        trail.was_armed();
+        self.has_client = true;
+        Ok(())
+    }
+
+    /// From now on the program may take the connection over with any packet, if its client has been
+    /// entered. Both sockets' numbers are of one moment at which user space holds no byte.
+    pub fn arm(&self, client: Numbers, backend: Numbers) -> io::Result<()> {
+        let trail = self.turn.trail();
+        trail.records().arms.put(&trail.client, &arm(trail.id, client, backend))
     }
 
     /// It is the program's: entries and record stay, and the account goes on.
@@ -104,7 +112,7 @@ impl Drop for Passage {
         }
         let trail = self.trail();
         let records = trail.records();
-        if !self.is_armed {
+        if !self.has_client {
             // Nobody else's: the port was this connection's until now. Most end here, and soon.
             records.flows.remove(&self.key);
             return;

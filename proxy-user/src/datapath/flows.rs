@@ -75,7 +75,12 @@ impl Flows {
         handover: Option<Arc<Handover>>,
     ) -> Self {
         let log = FlowLog::new(log, kernel.locals(), handover.clone());
-        let view = View { capacity: kernel.capacity(), ..View::default() };
+        let entries = kernel.entries().unwrap_or_else(|error| {
+            journal
+                .warn(Kind::Datapath, format!("cannot count what is in the flow table: {error}"));
+            0
+        });
+        let view = View { entries, capacity: kernel.capacity(), ..View::default() };
         Self {
             kernel: Some(kernel),
             snapshots,

@@ -17,7 +17,9 @@ mod sys;
 pub mod table;
 mod tables;
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap, io, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration,
+};
 
 use anyhow::Context as _;
 use proxy_common::{
@@ -36,6 +38,7 @@ use self::{
     ports::Reserved,
     records::Records,
     reset::{Doomed, Ender, Resets, Round},
+    scan::Scan,
     sweep::{Step, Sweep},
     tables::{Setting, Tables},
 };
@@ -278,6 +281,11 @@ impl Kernel {
         let (resets, ended) = self.tables.reset(&mut round)?;
         self.reset = (!resets.is_over).then_some(round);
         Ok((resets, ended))
+    }
+
+    /// Entries that are in the flow table. It reads them all.
+    pub fn entries(&self) -> io::Result<u64> {
+        Scan::count(&self.records().flows)
     }
 
     /// Entries that the flow table has room for, two for each connection.

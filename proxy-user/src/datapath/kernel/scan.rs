@@ -34,4 +34,17 @@ impl<K: Pod, V: Pod> Scan<K, V> {
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (&K, &V)> {
         self.keys.iter().zip(&self.values)
     }
+
+    /// How many entries a whole round meets.
+    pub fn count(table: &Table<K, V>) -> io::Result<u64> {
+        let mut scan = Self::default();
+        let mut count = 0;
+        loop {
+            let is_last = scan.advance(table)?;
+            count += scan.keys.len() as u64;
+            if is_last {
+                return Ok(count);
+            }
+        }
+    }
 }

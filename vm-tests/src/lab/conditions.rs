@@ -1,16 +1,16 @@
 //! What a lab's hosts and ways are like, where a scenario has them otherwise; and what the kernel
 //! says of them.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use aya::maps::{Map, MapData};
 use proxy_common::{
-    flow::FlowKey,
+    flow::{Flow, FlowKey},
     track::{Arm, Track},
 };
 use proxy_user::datapath::kernel::table::Table;
-use tokio::process::Command;
+use tokio::{process::Command, time::sleep};
 
 use super::Lab;
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
     place::Inside,
     wire::sysctl,
 };
+
+const AGAIN: Duration = Duration::from_millis(20);
 
 impl Lab {
     /// A setting of the client's kernel, for connections from now on.
@@ -70,6 +72,17 @@ impl Lab {
             sum = tcp_ext(&text, name).map(|count| count + sum.unwrap_or(0));
         }
         Ok(sum)
+    }
+
+    /// No connection is in the flow table any more. Nothing tells when a map is empty: it is asked
+    /// again until it is.
+    pub async fn until_table_is_empty(&self) -> anyhow::Result<()> {
+        let table: Table<FlowKey, Flow> = self.pinned("FLOWS")?.try_into()?;
+        while let Some(entry) = table.iter().next() {
+            entry?;
+            sleep(AGAIN).await;
+        }
+        Ok(())
     }
 
     /// The kernel's records of accepted connections.

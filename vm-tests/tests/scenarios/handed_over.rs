@@ -28,17 +28,28 @@ pub fn heard(lab: &Scenario) -> Heard {
     })
 }
 
+/// A connection's record goes before its entries.
 pub async fn nothing_is_left(lab: &mut Scenario) {
-    let empty = |status: &Status| status.datapath.flow_entries == 0 && handover(status).open == 0;
-    lab.until("the table is empty", SOON, empty).await;
-    assert_eq!(lab.tracks().expect("records"), []);
-    assert_eq!(lab.arms().expect("what the agent has added"), []);
+    let over = |status: &Status| handover(status).open == 0 && status.listener.open == 0;
+    lab.until("none is open", SOON, over).await;
+    within("the table is empty", SOON, lab.until_table_is_empty()).await.expect("the table");
+    let (tracks, arms) = (lab.tracks().expect("records"), lab.arms().expect("what is added"));
+    let first = (tracks.first(), arms.first());
+    assert_eq!((tracks.len(), arms.len()), (0, 0), "records, and added; of each {first:#?}");
 }
 
-/// No end has sent more than the other takes, and nothing was thrown away for its timestamp.
+/// Of so many segments with data one may be stale.
+const STALE_AMONG: u64 = 2_000;
+
+/// No end has sent more than the other takes, and timestamps go on where our sockets' ended. What
+/// those had on its way when the program took over may be overtaken, and is thrown away as stale: a
+/// duplicate, or an older acknowledgement. If timestamps went back, whatever follows would be.
 pub async fn all_is_in_order(lab: &Scenario) {
-    // Older kernels do not count the first.
+    // Older kernels do not count it.
     let beyond = lab.tcp_ext("BeyondWindow").await.expect("counters").unwrap_or_default();
-    let stale = lab.tcp_ext("PAWSEstab").await.expect("counters");
-    assert_eq!((beyond, stale), (0, Some(0)), "beyond a window, and stale by timestamp");
+    assert_eq!(beyond, 0, "beyond a window");
+    let stale = lab.tcp_ext("PAWSEstab").await.expect("counters").expect("every kernel counts it");
+    let sent = lab.tcp_ext("TCPOrigDataSent").await.expect("counters").expect("as this");
+    println!("{stale} were stale of {sent} segments");
+    assert!(stale * STALE_AMONG <= sent, "{stale} were stale of {sent} segments");
 }

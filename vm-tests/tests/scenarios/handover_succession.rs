@@ -47,11 +47,15 @@ async fn successions_break_no_connection_that_is_being_handed_over() {
 }
 
 const WATCHES: u64 = 20;
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_secs(1);
+/// A minute of it.
+const ECHOES: u64 = 60;
+/// When to hand over is the default's to say.
+const BY_DEFAULT: [&str; 4] = ["--drain-deadline", "1m", "--timeout-closing", "1s"];
 
 #[tokio::test]
-async fn watches_go_on_through_two_successions_and_a_kill() {
-    let mut lab = handing_over("handover_watches", &PATIENT, |_| {}).await;
+async fn watches_go_on_for_minutes_through_two_successions_and_a_kill() {
+    let mut lab = handing_over("handover_watches", &BY_DEFAULT, |_| {}).await;
     let mut watches = Vec::new();
     for client in [lab.client(), lab.client_v6().expect("a client")] {
         let held = within("so many", SOON, client.hold_many(WATCHES)).await;
@@ -60,11 +64,13 @@ async fn watches_go_on_through_two_successions_and_a_kill() {
     let all_gone = |status: &_| handover(status).handed_over == 2 * WATCHES;
     lab.until("all are handed over", SOON, all_gone).await;
     for _ in 0..2 {
-        lab.agent().succeed(handover_flags(&PATIENT)).await.expect("a successor");
+        lab.agent().succeed(handover_flags(&BY_DEFAULT)).await.expect("a successor");
     }
+    let more = try_join_all(watches.iter_mut().map(|watch| watch.more(ECHOES)));
+    within("echoes beside an agent", LONG, more).await.expect("none was missing");
     lab.agent().kill().await.expect("killed");
-    let more = try_join_all(watches.iter_mut().map(|watch| watch.more(5)));
-    within("echoes without an agent", SOON, more).await.expect("none was missing");
+    let more = try_join_all(watches.iter_mut().map(|watch| watch.more(ECHOES)));
+    within("echoes without an agent", LONG, more).await.expect("none was missing");
     lab.agent().restart().await.expect("another agent");
     let open = |status: &Status| status.datapath.flow_entries == 4 * WATCHES;
     lab.until("the table is read", SOON, open).await;

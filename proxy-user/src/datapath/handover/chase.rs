@@ -108,10 +108,7 @@ impl<'a> Chase<'a> {
         loop {
             let is_due = self.timer.as_mut().poll(context).is_ready();
             let next = match self.state {
-                State::Young if is_due || self.has_moved_enough() => {
-                    self.promise_no_more();
-                    State::Ready
-                }
+                State::Young if is_due || self.has_moved_enough() => self.make_ready(),
                 State::Ready => match self.arm() {
                     Some(next) => next,
                     None => return Poll::Pending,
@@ -122,7 +119,7 @@ impl<'a> Chase<'a> {
                 State::Armed { looks, moved, is_shut } if is_due => {
                     self.look_again(looks, moved, is_shut)
                 }
-                State::Resting if is_due => State::Ready,
+                State::Resting if is_due => self.make_ready(),
                 _ => return Poll::Pending,
             };
             self.state = next;
@@ -211,14 +208,15 @@ impl<'a> Chase<'a> {
         let _probes = [Repair::begin(client), Repair::begin(backend)];
     }
 
-    /// So that what the ends are promised comes within what they take themselves.
-    fn promise_no_more(&self) {
+    /// From now on the ends are promised little, so that it comes within what they take themselves.
+    fn make_ready(&self) -> State {
         let (client, backend) = self.relay.streams();
         for stream in [client, backend] {
             if let Err(error) = tcp::promise_no_more(stream, PROMISE) {
                 tracing::debug!("a socket may promise more than the other end takes: {error}");
             }
         }
+        State::Ready
     }
 
     fn clamp(&self, bytes: i32) {

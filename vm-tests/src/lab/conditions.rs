@@ -62,16 +62,20 @@ impl Lab {
         self.plane.network.router().run(lose).await
     }
 
-    /// One of the kernel's counters of `TcpExt`, as `nstat` calls it, of client, proxy and ENIs
-    /// together; `None` if this kernel does not have it.
-    pub async fn tcp_ext(&self, name: &str) -> anyhow::Result<Option<u64>> {
-        let hosts = [self.client_place.inside(), self.proxy_place.inside()];
+    /// One of the kernel's counters of `TcpExt`, as `nstat` calls it, of client and ENIs together;
+    /// `None` if this kernel does not have it.
+    pub async fn tcp_ext_of_ends(&self, name: &str) -> anyhow::Result<Option<u64>> {
         let mut sum = None;
-        for host in hosts.into_iter().chain(self.enis().iter().map(Eni::inside)) {
-            let text = host.run(async { netstat() }).await?;
-            sum = tcp_ext(&text, name).map(|count| count + sum.unwrap_or(0));
+        let client = [self.client_place.inside()];
+        for host in client.into_iter().chain(self.enis().iter().map(Eni::inside)) {
+            sum = tcp_ext_of(host, name).await?.map(|count| count + sum.unwrap_or(0));
         }
         Ok(sum)
+    }
+
+    /// The same, of the agent's sockets.
+    pub async fn tcp_ext_of_proxy(&self, name: &str) -> anyhow::Result<Option<u64>> {
+        tcp_ext_of(self.proxy_place.inside(), name).await
     }
 
     /// No connection is in the flow table any more. Nothing tells when a map is empty: it is asked
@@ -107,6 +111,11 @@ impl Lab {
 
 async fn narrow(host: &Inside, mtu: u32) -> anyhow::Result<()> {
     host.run(async move { Links::open()?.set_mtu(HOST_LINK, mtu).await }).await
+}
+
+async fn tcp_ext_of(host: &Inside, name: &str) -> anyhow::Result<Option<u64>> {
+    let text = host.run(async { netstat() }).await?;
+    Ok(tcp_ext(&text, name))
 }
 
 /// Of the namespace of the thread that looks.

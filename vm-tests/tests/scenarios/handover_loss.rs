@@ -31,7 +31,7 @@ async fn bulk_that_is_handed_over_is_whole_whatever_is_lost() {
     for transfer in all {
         within("its end", LONG, transfer.end()).await.expect("in peace");
     }
-    let recovered = lab.tcp_ext("TCPSackRecovery").await.expect("counters");
+    let recovered = lab.tcp_ext_of_ends("TCPSackRecovery").await.expect("counters");
     println!("recovered by SACK: {recovered:?}");
     assert!(recovered > Some(0), "nothing was lost");
     all_is_in_order(&lab).await;

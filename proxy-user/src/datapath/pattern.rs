@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -12,6 +13,23 @@ const CHUNK: usize = 64 * 1024;
 
 /// An endless row of bytes, the same for the same seed.
 pub struct Pattern(fastrand::Rng);
+
+/// So many bytes each way at once, each in its place, and both ends.
+pub async fn both_ways(
+    client: &mut TcpStream,
+    backend: &mut TcpStream,
+    bytes: u64,
+) -> anyhow::Result<()> {
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_backend, mut to_backend) = backend.split();
+    tokio::try_join!(
+        Pattern::new(1).send(&mut to_client, bytes),
+        Pattern::new(2).send(&mut to_backend, bytes),
+        Pattern::new(1).expect(&mut from_backend, bytes),
+        Pattern::new(2).expect(&mut from_client, bytes),
+    )?;
+    Ok(())
+}
 
 impl Pattern {
     pub fn new(seed: u64) -> Self {

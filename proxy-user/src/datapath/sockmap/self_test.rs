@@ -16,7 +16,10 @@ use tokio::{
 
 use self::ends::Ends;
 use super::Sockmap;
-use crate::datapath::{pattern::Pattern, tcp};
+use crate::datapath::{
+    pattern::{self, Pattern},
+    tcp,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Nothing more is taken for so long: the sender is throttled.
@@ -153,14 +156,7 @@ async fn ended_early(sockmap: &Arc<Sockmap>) -> anyhow::Result<()> {
 
 async fn both_ways(sockmap: &Arc<Sockmap>) -> anyhow::Result<()> {
     let mut ends = Ends::spliced(sockmap).await?;
-    let (mut from_client, mut to_client) = ends.client.split();
-    let (mut from_backend, mut to_backend) = ends.backend.split();
-    tokio::try_join!(
-        Pattern::new(1).send(&mut to_client, BULK),
-        Pattern::new(2).send(&mut to_backend, BULK),
-        Pattern::new(1).expect(&mut from_backend, BULK),
-        Pattern::new(2).expect(&mut from_client, BULK),
-    )?;
+    pattern::both_ways(&mut ends.client, &mut ends.backend, BULK).await?;
     ends.end_well().await
 }
 

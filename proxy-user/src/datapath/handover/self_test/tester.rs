@@ -26,7 +26,7 @@ use tokio::{
 use super::{BACKEND, INTERFACE, LISTEN, PINS, Role, start};
 use crate::datapath::{
     kernel::{BPFFS, table::Table},
-    pattern::Pattern,
+    pattern,
 };
 
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -124,15 +124,7 @@ impl Ends {
     }
 
     async fn bulk_and_end(mut self) -> anyhow::Result<()> {
-        let (mut from_client, mut to_client) = self.client.split();
-        let (mut from_backend, mut to_backend) = self.backend.split();
-        tokio::try_join!(
-            Pattern::new(1).send(&mut to_client, BULK),
-            Pattern::new(2).send(&mut to_backend, BULK),
-            Pattern::new(1).expect(&mut from_backend, BULK),
-            Pattern::new(2).expect(&mut from_client, BULK),
-        )?;
-        Ok(())
+        pattern::both_ways(&mut self.client, &mut self.backend, BULK).await
     }
 
     async fn reset(mut self) -> anyhow::Result<()> {

@@ -70,6 +70,10 @@ impl Events {
 }
 
 impl Config {
+    /// Added to the mark of sockets whose connections are too young to be handed over: only their
+    /// SYNs are put on record.
+    pub const YOUNG: u32 = 1 << 16;
+
     /// The address in this place.
     #[inline(always)]
     pub const fn address(&self, local: LocalId) -> Addr {

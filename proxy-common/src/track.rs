@@ -67,8 +67,7 @@ pub struct Leg {
     pub acked: u32,
     /// Up to where this end takes data: its acknowledgement and its window.
     pub edge: u32,
-    /// Up to where our socket has told this end that it takes data. While [`Leg::OFFERED`]: the
-    /// window of our SYN, which counts from a number that is not known yet.
+    /// Up to where our socket has told this end that it takes data.
     pub promised: u32,
     /// The newest timestamp that has come from this end (RFC 7323, section 3).
     pub tsval: u32,
@@ -98,8 +97,7 @@ impl Leg {
     pub const SAID: u32 = 1 << 1;
     /// `acked` and `edge` mean something.
     pub const ACKED: u32 = 1 << 2;
-    pub const OFFERED: u32 = 1 << 3;
-    /// `promised` is a sequence number.
+    /// `promised` means something: our socket has sent more than its SYN since it is not young.
     pub const PROMISED: u32 = 1 << 4;
     /// `tsval` means something.
     pub const STAMPED: u32 = 1 << 5;

@@ -3,6 +3,7 @@
 //! agent has died would end a connection that goes on without it.
 
 use proxy_common::{
+    config::Config,
     counter::Counter,
     flow::Direction,
     track::{Stage, TrackId},
@@ -12,7 +13,7 @@ use crate::{
     environment::Environment,
     handover::{client_key, leg},
     packet::Behind,
-    parse,
+    parse::{self, Flags},
     seen::{self, Seen},
     track,
 };
@@ -28,10 +29,15 @@ pub enum Leave {
 #[inline(always)]
 pub fn guard<P: Behind, E: Environment>(packet: &mut P, mark: u32, environment: &E) -> Leave {
     let Some(config) = environment.config() else { return Leave::Granted };
-    if config.mark == 0 || config.mark != mark {
+    let is_young = mark == config.mark | Config::YOUNG;
+    if config.mark == 0 || config.mark != mark && !is_young {
         return Leave::Granted;
     }
-    let Some((key, family)) = parse::answers(packet, config) else { return Leave::Granted };
+    let Some((key, family, flags)) = parse::answers(packet, config) else { return Leave::Granted };
+    if is_young && !flags.has(Flags::SYN) {
+        // Most connections end young, and pay for no more than this.
+        return Leave::Granted;
+    }
     // The packets of the end that this one goes to.
     let flow = environment.flow(&key).filter(|flow| flow.track != TrackId::NONE);
     let (client, direction, id) = match &flow {
@@ -52,7 +58,12 @@ pub fn guard<P: Behind, E: Environment>(packet: &mut P, mark: u32, environment: 
         if track.stage == Stage::HandedOver {
             return Leave::Refused;
         }
-        track::say(leg(track, direction), seen);
+        let leg = leg(track, direction);
+        if seen.flags.has(Flags::SYN) {
+            track::introduce(leg, seen)
+        } else {
+            track::say(leg, seen)
+        }
         Leave::Granted
     });
     if leave == Leave::Refused {

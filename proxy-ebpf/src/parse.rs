@@ -189,9 +189,9 @@ fn too_short<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Reason {
     }
 }
 
-/// A packet of ours: the key of the packets that answer it.
+/// A packet of ours: the key of the packets that answer it, and its own flags.
 #[inline(always)]
-pub fn answers<P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, Family)> {
+pub fn answers<P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, Family, Flags)> {
     match family(packet.head::<Ethernet>()?.kind)? {
         Family::V4 => answers_over::<Ipv4, P>(packet, config),
         Family::V6 => answers_over::<Ipv6, P>(packet, config),
@@ -199,7 +199,10 @@ pub fn answers<P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, F
 }
 
 #[inline(always)]
-fn answers_over<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, Family)> {
+fn answers_over<I: Ip, P: Packet>(
+    packet: &mut P,
+    config: &Config,
+) -> Option<(FlowKey, Family, Flags)> {
     let frame = packet.head::<Frame<I>>()?;
     frame.ip.carries_tcp().ok()?;
     let key = FlowKey {
@@ -209,5 +212,5 @@ fn answers_over<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Option<(Fl
         local: config.local(frame.ip.source())?,
         padding: 0,
     };
-    Some((key, I::FAMILY))
+    Some((key, I::FAMILY, Flags(frame.tcp.flags)))
 }

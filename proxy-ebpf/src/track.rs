@@ -90,31 +90,30 @@ fn hear_syn(leg: &mut Leg, seen: &Seen) {
     leg.end = seen.end;
     leg.peer = seen.offer;
     leg.flags |= Leg::HEARD;
-    if leg.has(Leg::OFFERED) {
-        leg.promised = leg.promised.wrapping_add(seen.sequence.wrapping_add(1));
-        leg.flags = leg.flags & !Leg::OFFERED | Leg::PROMISED;
-    }
 }
 
-/// A packet of our socket's leaves for this end.
+/// Our socket's SYN leaves for this end. What it promises, a later packet says again: a window never
+/// shrinks (tcp_select_window in net/ipv4/tcp_output.c).
 #[inline(always)]
-pub fn say(leg: &mut Leg, seen: &Seen) {
+pub fn introduce(leg: &mut Leg, seen: &Seen) {
     if seen.flags.opens() {
         // To a backend, perhaps not the first one: what was known of another is of no use.
-        leg.flags = Leg::OFFERED;
-        leg.promised = seen.window as u32;
+        leg.flags = 0;
     }
-    if seen.flags.has(Flags::SYN) {
-        leg.own = seen.offer;
-        leg.flags |= Leg::SAID;
-    }
+    leg.own = seen.offer;
+    leg.flags |= Leg::SAID;
+}
+
+/// Any later packet of our socket's leaves for this end.
+#[inline(always)]
+pub fn say(leg: &mut Leg, seen: &Seen) {
     if seen.flags.has(Flags::FIN | Flags::RST) {
         leg.flags |= Leg::OVER;
     }
     if seen.flags.has(Flags::ACK) {
         let edge = seen.edge(leg.own_scale());
         leg.promised = newest(leg.has(Leg::PROMISED), leg.promised, edge);
-        leg.flags = leg.flags & !Leg::OFFERED | Leg::PROMISED;
+        leg.flags |= Leg::PROMISED;
     }
     if seen.is_stamped {
         leg.own_tsval = newest(leg.has(Leg::OWN_STAMPED), leg.own_tsval, seen.tsval);

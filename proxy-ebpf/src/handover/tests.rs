@@ -2,7 +2,7 @@ extern crate std;
 
 use std::{boxed::Box, vec::Vec};
 
-use proxy_common::{addr::Family, event::FlowEvent, flow::Half};
+use proxy_common::{addr::Family, config::Config, event::FlowEvent, flow::Half};
 
 use super::*;
 use crate::{
@@ -23,9 +23,14 @@ fn environment() -> FakeEnvironment {
 }
 
 fn play(environment: &FakeEnvironment, acts: impl IntoIterator<Item = Act>) {
+    play_marked(environment, acts, MARK);
+}
+
+/// `mark`: of the agent's sockets.
+fn play_marked(environment: &FakeEnvironment, acts: impl IntoIterator<Item = Act>, mark: u32) {
     for act in acts {
         let mut frame = act.segment.frame();
-        let said = |frame: &mut FakePacket| guard(frame, MARK, environment);
+        let said = |frame: &mut FakePacket| guard(frame, mark, environment);
         let expected = match &act.fate {
             Fate::Forwarded(segment) => {
                 let sent = forward(&mut frame, environment);
@@ -56,12 +61,16 @@ fn id(environment: &FakeEnvironment, session: &Session) -> TrackId {
 
 /// Accepted, connected and armed.
 fn armed(environment: &FakeEnvironment, session: &Session) {
-    play(environment, session.accepted());
+    armed_marked(environment, session, MARK);
+}
+
+fn armed_marked(environment: &FakeEnvironment, session: &Session, mark: u32) {
+    play_marked(environment, session.accepted(), mark);
     let id = id(environment, session);
     for (key, flow) in session.keys().iter().zip(session.flows(id)) {
         environment.insert(key, &flow).unwrap();
     }
-    play(environment, session.relayed());
+    play_marked(environment, session.relayed(), mark);
     let arm: &'static Arm = Box::leak(Box::new(session.arm(id)));
     environment.arms.borrow_mut().insert(session.keys()[0], arm);
 }
@@ -91,6 +100,27 @@ fn a_connection_that_is_not_armed_stays_with_the_agent() {
     play(&environment, [Act { fate: Fate::Relayed, ..first }]);
     let said = session.handed_over().swap_remove(2);
     play(&environment, [Act { fate: Fate::Granted, ..said }]);
+}
+
+#[test]
+fn of_a_young_socket_the_syn_is_on_record_and_what_it_promises_only_once_it_is_grown() {
+    for family in FAMILIES {
+        let (environment, session) = (environment(), Session::of(family));
+        armed_marked(&environment, &session, MARK | Config::YOUNG);
+        let track = environment.tracks.borrow()[&session.keys()[0]];
+        for leg in [&track.client, &track.backend] {
+            assert!(leg.has(Leg::HEARD | Leg::SAID | Leg::ACKED));
+            assert_eq!(leg.flags & (Leg::PROMISED | Leg::OWN_STAMPED), 0);
+        }
+        let mut acts = session.relayed();
+        let acknowledgement = acts.pop().unwrap();
+        // One to the client, and one to the backend.
+        for grown in acts.into_iter().rev().filter(|act| matches!(act.fate, Fate::Granted)).take(2)
+        {
+            play(&environment, [acknowledgement.clone(), grown]);
+        }
+        play(&environment, session.handed_over());
+    }
 }
 
 #[test]

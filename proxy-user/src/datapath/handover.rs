@@ -35,7 +35,7 @@ pub use self::{
 };
 use super::{
     account::Account,
-    kernel::{Kernel, MARK, records::Records},
+    kernel::{Kernel, YOUNG, records::Records},
     relay::{Manner, Pair, relay},
     tally::Failure,
     tcp,
@@ -76,7 +76,7 @@ impl Handover {
         listening: Vec<OwnedFd>,
     ) -> io::Result<Self> {
         for socket in &listening {
-            SockRef::from(socket).set_mark(MARK)?;
+            SockRef::from(socket).set_mark(YOUNG)?;
             tcp::promise_at_first(socket, dial::PROMISE)?;
         }
         Ok(Self {

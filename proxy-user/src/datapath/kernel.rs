@@ -25,7 +25,7 @@ use anyhow::Context as _;
 use proxy_common::{
     addr::Addr,
     backend::{BackendId, MAX_BACKENDS},
-    config::{Events, MAX_LOCALS, Opens, PortRange},
+    config::{Config, Events, MAX_LOCALS, Opens, PortRange},
     counter::Counter,
     event::FlowEvent,
     reason::Reason,
@@ -85,6 +85,8 @@ pub struct Attachment {
 /// `SO_MARK` of the sockets of connections that can be handed over: the guard at egress knows them by
 /// it.
 pub const MARK: u32 = 0xe916;
+/// The same, for as long as they are too young for it.
+pub const YOUNG: u32 = MARK | Config::YOUNG;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {

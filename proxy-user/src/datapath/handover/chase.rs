@@ -12,6 +12,7 @@ use std::{
 };
 
 use proxy_common::flow::Direction;
+use socket2::SockRef;
 use tokio::{
     net::TcpStream,
     time::{Instant, Sleep, sleep},
@@ -20,6 +21,7 @@ use tokio::{
 use super::{Handover, Obstacle, Outcome, Passage, dial::PROMISE};
 use crate::datapath::{
     account::Account,
+    kernel::MARK,
     relay::{Manner, Pair, Relay, relay},
     socket,
     tally::{Failure, Open},
@@ -208,13 +210,17 @@ impl<'a> Chase<'a> {
         let _probes = [Repair::begin(client), Repair::begin(backend)];
     }
 
-    /// From now on the ends are promised little, so that it comes within what they take themselves.
-    fn make_ready(&self) -> State {
+    /// From now on what the sockets say is on record, and the ends are promised little, so that it
+    /// comes within what they take themselves.
+    fn make_ready(&mut self) -> State {
         let (client, backend) = self.relay.streams();
-        for stream in [client, backend] {
-            if let Err(error) = tcp::promise_no_more(stream, PROMISE) {
-                tracing::debug!("a socket may promise more than the other end takes: {error}");
-            }
+        let grown = |stream| {
+            SockRef::from(stream).set_mark(MARK)?;
+            tcp::promise_no_more(stream, PROMISE)
+        };
+        if let Err(error) = grown(client).and_then(|()| grown(backend)) {
+            tracing::debug!("a connection cannot be made ready: {error}");
+            return self.give_up(Obstacle::Repair);
         }
         State::Ready
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     backends,
-    datapath::{kernel::MARK, tcp},
+    datapath::{kernel::YOUNG, tcp},
 };
 
 /// Ports that are tried for one connection: any may be another's, or wait for stragglers of one that
@@ -83,7 +83,7 @@ async fn dial(trail: &Trail, port: Port, to: SocketAddr) -> io::Result<TcpStream
 fn socket_at(trail: &Trail, source: SocketAddr) -> io::Result<Socket> {
     let stream = Type::STREAM.nonblocking();
     let socket = Socket::new(Domain::for_address(source), stream, Some(Protocol::TCP))?;
-    socket.set_mark(MARK)?;
+    socket.set_mark(YOUNG)?;
     // The same port towards another backend is another connection.
     socket.set_reuse_address(true)?;
     tcp::promise_at_first(&socket, PROMISE)?;

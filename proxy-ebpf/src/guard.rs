@@ -5,7 +5,7 @@
 use proxy_common::{
     config::Config,
     counter::Counter,
-    flow::Direction,
+    flow::{Direction, FlowKey},
     track::{Stage, TrackId},
 };
 
@@ -29,45 +29,60 @@ pub enum Leave {
 #[inline(always)]
 pub fn guard<P: Behind, E: Environment>(packet: &mut P, mark: u32, environment: &E) -> Leave {
     let Some(config) = environment.config() else { return Leave::Granted };
-    let is_young = mark == config.mark | Config::YOUNG;
-    if config.mark == 0 || config.mark != mark && !is_young {
+    let wanted = wanted(config, mark);
+    if wanted == NONE {
         return Leave::Granted;
     }
-    let Some((key, family, flags)) = parse::answers(packet, config) else { return Leave::Granted };
-    if is_young && !flags.has(Flags::SYN) {
-        // Most connections end young, and pay for no more than this.
+    let Some((key, family)) = parse::answers(packet, config, wanted) else {
         return Leave::Granted;
-    }
-    // The packets of the end that this one goes to.
-    let flow = environment.flow(&key).filter(|flow| flow.track != TrackId::NONE);
-    let (client, direction, id) = match &flow {
-        Some(flow) => (client_key(&key, flow), flow.direction, flow.track),
-        // Of a client for whom no backend is chosen yet.
-        None => (key, Direction::ToBackend, TrackId::NONE),
     };
-    drop(flow);
     let Some(mut seen) = environment.scratch() else { return Leave::Granted };
     if !seen::see(packet, family, &mut seen) {
         return Leave::Granted;
     }
-    let seen: &Seen = &seen;
-    let leave = environment.with_track(&client, Leave::Granted, |track| {
+    let leave = put_on_record(&key, &seen, environment);
+    if leave == Leave::Refused {
+        environment.count(Counter::Guarded);
+    }
+    leave
+}
+
+/// TCP's flags: none of them.
+const NONE: u8 = 0;
+
+/// Packets of such a socket are looked at if they have one of these flags. Most connections end
+/// young, and pay for no more than their SYNs.
+#[inline(always)]
+const fn wanted(config: &Config, mark: u32) -> u8 {
+    if config.mark == 0 {
+        NONE
+    } else if mark == config.mark {
+        Flags::ANY
+    } else if mark == config.mark | Config::YOUNG {
+        Flags::SYN
+    } else {
+        NONE
+    }
+}
+
+/// `key`: of the packets of the end that this one goes to.
+#[inline(always)]
+fn put_on_record<E: Environment>(key: &FlowKey, seen: &Seen, environment: &E) -> Leave {
+    let flow = environment.flow(key).filter(|flow| flow.track != TrackId::NONE);
+    let (client, direction, id) = match &flow {
+        Some(flow) => (client_key(key, flow), flow.direction, flow.track),
+        // Of a client for whom no backend is chosen yet.
+        None => (*key, Direction::ToBackend, TrackId::NONE),
+    };
+    drop(flow);
+    environment.with_track(&client, Leave::Granted, |track| {
         if id != TrackId::NONE && id != track.id {
             return Leave::Granted;
         }
         if track.stage == Stage::HandedOver {
             return Leave::Refused;
         }
-        let leg = leg(track, direction);
-        if seen.flags.has(Flags::SYN) {
-            track::introduce(leg, seen)
-        } else {
-            track::say(leg, seen)
-        }
+        track::say(leg(track, direction), seen);
         Leave::Granted
-    });
-    if leave == Leave::Refused {
-        environment.count(Counter::Guarded);
-    }
-    leave
+    })
 }

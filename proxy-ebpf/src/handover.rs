@@ -7,6 +7,7 @@ use proxy_common::{
     event::Change,
     flow::{Direction, Flow, FlowKey},
     reason::Reason,
+    stamp::Stamp,
     track::{Arm, Leg, Shift, Stage, Track, TrackId},
 };
 
@@ -42,8 +43,11 @@ pub fn attend<P: Behind, E: Environment>(
     if !seen::see(packet, segment.family, &mut seen) {
         return Reason::Malformed;
     }
-    let (id, now) = (TrackId(environment.random() | 1), environment.now());
     let is_syn = segment.flags.opens();
+    let (id, now) = match is_syn {
+        true => (TrackId(environment.random() | 1), environment.now()),
+        false => (TrackId::NONE, Stamp::ZERO),
+    };
     if is_syn && environment.insert_track(&segment.key).is_err_and(InsertError::is_full) {
         environment.count(Counter::Untracked);
     }
@@ -163,9 +167,11 @@ fn arm<'a, E: Environment>(
 ) -> Option<&'a Arm> {
     // Without the guard, which is there while the listener opens, a record is not kept whole.
     environment.config().filter(|config| config.opens == Opens::Listener)?;
-    let arm = environment.arm(client)?;
+    // First: of a connection that has not been armed yet, its client has none.
     let twin = environment.flow(&flow.twin(segment.key.local))?;
-    (twin.track == flow.track && segment.hops > 1).then_some(arm)
+    let may = twin.track == flow.track && segment.hops > 1;
+    drop(twin);
+    if may { environment.arm(client) } else { None }
 }
 
 /// Of a connection that was handed over: no word of these changes any more.

@@ -116,10 +116,11 @@ impl Flags {
     pub const SYN: u8 = 0x02;
     pub const RST: u8 = 0x04;
     pub const ACK: u8 = 0x10;
+    pub const ANY: u8 = 0xff;
 
     #[inline(always)]
-    pub const fn has(self, flag: u8) -> bool {
-        self.0 & flag != 0
+    pub const fn has(self, flags: u8) -> bool {
+        self.0 & flags != 0
     }
 
     /// A SYN and nothing that contradicts it.
@@ -189,12 +190,16 @@ fn too_short<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Reason {
     }
 }
 
-/// A packet of ours: the key of the packets that answer it, and its own flags.
+/// A packet of ours that has one of the wanted flags: the key of the packets that answer it.
 #[inline(always)]
-pub fn answers<P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, Family, Flags)> {
+pub fn answers<P: Packet>(
+    packet: &mut P,
+    config: &Config,
+    wanted: u8,
+) -> Option<(FlowKey, Family)> {
     match family(packet.head::<Ethernet>()?.kind)? {
-        Family::V4 => answers_over::<Ipv4, P>(packet, config),
-        Family::V6 => answers_over::<Ipv6, P>(packet, config),
+        Family::V4 => answers_over::<Ipv4, P>(packet, config, wanted),
+        Family::V6 => answers_over::<Ipv6, P>(packet, config, wanted),
     }
 }
 
@@ -202,9 +207,13 @@ pub fn answers<P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, F
 fn answers_over<I: Ip, P: Packet>(
     packet: &mut P,
     config: &Config,
-) -> Option<(FlowKey, Family, Flags)> {
+    wanted: u8,
+) -> Option<(FlowKey, Family)> {
     let frame = packet.head::<Frame<I>>()?;
     frame.ip.carries_tcp().ok()?;
+    if !Flags(frame.tcp.flags).has(wanted) {
+        return None;
+    }
     let key = FlowKey {
         remote: frame.ip.destination(),
         remote_port: Port::from_word(frame.tcp.destination),
@@ -212,5 +221,5 @@ fn answers_over<I: Ip, P: Packet>(
         local: config.local(frame.ip.source())?,
         padding: 0,
     };
-    Some((key, I::FAMILY, Flags(frame.tcp.flags)))
+    Some((key, I::FAMILY))
 }

@@ -92,10 +92,19 @@ fn hear_syn(leg: &mut Leg, seen: &Seen) {
     leg.flags |= Leg::HEARD;
 }
 
+/// A packet of our socket's leaves for this end.
+#[inline(always)]
+pub fn say(leg: &mut Leg, seen: &Seen) {
+    match seen.flags.has(Flags::SYN) {
+        true => introduce(leg, seen),
+        false => promise(leg, seen),
+    }
+}
+
 /// Our socket's SYN leaves for this end. What it promises, a later packet says again: a window never
 /// shrinks (tcp_select_window in net/ipv4/tcp_output.c).
 #[inline(always)]
-pub fn introduce(leg: &mut Leg, seen: &Seen) {
+fn introduce(leg: &mut Leg, seen: &Seen) {
     if seen.flags.opens() {
         // To a backend, perhaps not the first one: what was known of another is of no use.
         leg.flags = 0;
@@ -104,9 +113,8 @@ pub fn introduce(leg: &mut Leg, seen: &Seen) {
     leg.flags |= Leg::SAID;
 }
 
-/// Any later packet of our socket's leaves for this end.
 #[inline(always)]
-pub fn say(leg: &mut Leg, seen: &Seen) {
+fn promise(leg: &mut Leg, seen: &Seen) {
     if seen.flags.has(Flags::FIN | Flags::RST) {
         leg.flags |= Leg::OVER;
     }

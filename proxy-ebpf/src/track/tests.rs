@@ -24,7 +24,7 @@ fn open() -> Leg {
     let offer = |scale| Offer { mss: 1460, scale, flags: Offer::SCALE };
     let mut leg = Leg::EMPTY;
     hear(&mut leg, &Seen { offer: offer(2), ..packet(SYN, 999, 1, 0, 100) });
-    introduce(&mut leg, &Seen { offer: offer(3), ..packet(SYN | ACK, 4_999, 1, 1_000, 100) });
+    say(&mut leg, &Seen { offer: offer(3), ..packet(SYN | ACK, 4_999, 1, 1_000, 100) });
     hear(&mut leg, &packet(ACK, 1_000, 0, 5_000, 100));
     leg
 }
@@ -63,7 +63,7 @@ fn numbers_wrap() {
 #[test]
 fn the_answer_to_our_syn_counts_once() {
     let mut leg = Leg::EMPTY;
-    introduce(&mut leg, &packet(SYN, 100, 1, 0, 600));
+    say(&mut leg, &packet(SYN, 100, 1, 0, 600));
     hear(&mut leg, &packet(SYN | ACK, 8_999, 1, 101, 400));
     assert_eq!((leg.end, leg.acked, leg.edge), (9_000, 101, 501));
     let answered = leg;
@@ -74,10 +74,10 @@ fn the_answer_to_our_syn_counts_once() {
 #[test]
 fn a_second_backend_begins_a_leg_of_its_own() {
     let mut leg = Leg::EMPTY;
-    introduce(&mut leg, &packet(SYN, 100, 1, 0, 600));
+    say(&mut leg, &packet(SYN, 100, 1, 0, 600));
     hear(&mut leg, &packet(Flags::RST | ACK, 0, 0, 101, 0));
     assert!(leg.has(Leg::OVER));
-    introduce(&mut leg, &packet(SYN, 70, 1, 0, 600));
+    say(&mut leg, &packet(SYN, 70, 1, 0, 600));
     assert!(!leg.has(Leg::OVER) && !leg.has(Leg::ACKED));
 }
 

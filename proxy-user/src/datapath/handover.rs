@@ -14,7 +14,7 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed},
 };
 
 use proxy_common::{
@@ -49,6 +49,8 @@ pub struct Handover {
     locals: [Addr; MAX_LOCALS],
     listen: Port,
     sources: PortRange,
+    /// The place of the source port that is tried next.
+    source: AtomicU32,
     after: HandoverAfter,
     counts: Counts,
     pub kept: Kept,
@@ -84,6 +86,7 @@ impl Handover {
             locals: kernel.locals(),
             listen: Port::new(listen.port()),
             sources: kernel.sources(),
+            source: AtomicU32::new(fastrand::u32(..)),
             after,
             counts: Counts::default(),
             kept: Kept::default(),
@@ -132,6 +135,12 @@ impl Handover {
             local: LocalId(u16::try_from(place).ok()?),
             padding: 0,
         })
+    }
+
+    /// One after the other, from a random one on: none comes again while its last connection's
+    /// stragglers are waited for, unless all have been used within that time. `None` if there are none.
+    fn next_source(&self) -> Option<Port> {
+        self.sources.nth(self.source.fetch_add(1, Relaxed))
     }
 
     fn address(&self, local: LocalId) -> Addr {

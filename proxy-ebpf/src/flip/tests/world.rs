@@ -15,7 +15,7 @@ use proxy_common::{
 use super::end::{End, Packet};
 use crate::{
     flip::flip,
-    track::{begin, count, hear, introduce, say},
+    track::{begin, count, hear, say},
 };
 
 pub const ID: TrackId = TrackId(7);
@@ -89,8 +89,8 @@ impl World {
     fn shake_hands(&mut self) {
         let Self { ends: [client, backend], sockets: [front, back], track, .. } = self;
         begin(track, ID, Stamp::ZERO, &client.syn(false));
-        introduce(&mut track.client, &front.syn(true));
-        introduce(&mut track.backend, &back.syn(false));
+        say(&mut track.client, &front.syn(true));
+        say(&mut track.backend, &back.syn(false));
         hear(&mut track.backend, &backend.syn(true));
         for (end, socket) in [(client, front), (backend, back)] {
             end.edge = socket.promised;

@@ -55,7 +55,7 @@ async fn on_record(
         return Ok(Err(Obstacle::OtherAddress));
     }
     for _ in 0..PORTS {
-        let Some(port) = trail.handover.sources.nth(fastrand::u32(..)) else { break };
+        let Some(port) = trail.handover.next_source() else { break };
         let Some(turn) = trail.turn() else { return Ok(Err(Obstacle::SlowBackend)) };
         let passage = match Passage::enter(turn, to, port) {
             Ok(passage) => passage,

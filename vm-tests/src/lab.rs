@@ -22,7 +22,7 @@ use crate::{
     pki::Pki,
     place::Place,
     plan::{self, ENDPOINT, Plan},
-    programs::{self, Programs},
+    programs::{self, Programs, has_tcx},
     resolver,
     rotation::{self, RotationReport, Step},
     state::{self, State},
@@ -136,9 +136,12 @@ impl Lab {
         self.proxy_place.inside().run(async move { Foreign::on(HOST_LINK, spot) }).await
     }
 
-    /// Takes away the agent's pin of this name, and with it what only the pin holds.
-    pub fn unpin(&self, pin: &str) -> anyhow::Result<()> {
-        self.state.unpin(pin)
+    /// Takes the agent's program away from TC, whichever of its hooks the kernel has.
+    pub async fn clear_tc(&self) -> anyhow::Result<()> {
+        if has_tcx() {
+            return self.state.unpin("link-tcx");
+        }
+        self.proxy_place.inside().run(async { programs::clear_clsact() }).await
     }
 
     /// So many SYNs from as many addresses and ports that nobody has: no answer is answered. Returns

@@ -51,6 +51,7 @@ mod zone;
 
 pub mod bench;
 pub mod demo;
+pub mod guest;
 
 pub use admin::Admin;
 pub use agent::{Agent, Exit, Retired};
@@ -66,7 +67,7 @@ pub use links::XdpMode;
 pub use load::{Load, Mix};
 pub use nlb::Nlb;
 pub use plan::ENDPOINT;
-pub use programs::Programs;
+pub use programs::{Programs, has_tcx};
 pub use rotation::{RotationReport, Step};
 pub use service::{Heard, Service};
 pub use talk::Topic;

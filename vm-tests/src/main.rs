@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
-use vm_tests::{Lab, Options, bench, demo};
+use vm_tests::{Lab, Options, bench, demo, guest};
 
 #[derive(Parser)]
 #[command(version, about = "A small VPC in which the real agent runs")]
@@ -19,6 +19,8 @@ enum Command {
     Demo(demo::Args),
     /// Compares what may stand between clients and API servers
     Bench(bench::Args),
+    /// Runs all scenarios on this kernel; all that a virtual machine runs
+    Guest(guest::Args),
     /// Starts a lab and leaves it to you until Ctrl-C
     Up(UpArgs),
     /// Removes what a crashed lab of this name has left
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Guest(args) => guest::run(args),
         Command::Up(args) => up(args),
         Command::Clean { name } => clean(&name),
     };

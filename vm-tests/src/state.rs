@@ -159,11 +159,24 @@ fn lock(path: &Path, lab: &str) -> anyhow::Result<File> {
     }
 }
 
+/// Of all labs: on a machine that has no other purpose, after one that did not end by itself.
+pub(crate) fn end_all_agents() -> anyhow::Result<()> {
+    let prefix = format!("{MARK}=");
+    processes_with(|variable| variable.starts_with(prefix.as_bytes()))?
+        .into_iter()
+        .try_for_each(end)
+}
+
 fn agents_of(lab: &str) -> anyhow::Result<Vec<i32>> {
     let mark = format!("{MARK}={lab}");
+    processes_with(|variable| variable == mark.as_bytes())
+}
+
+/// By their environment, in which one variable must be so.
+fn processes_with(wanted: impl Fn(&[u8]) -> bool) -> anyhow::Result<Vec<i32>> {
     let is_ours = |pid: &i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+        environment.split(|byte| *byte == 0).any(&wanted)
     };
     let processes = fs::read_dir("/proc").context("reading /proc")?;
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

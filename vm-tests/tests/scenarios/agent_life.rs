@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vm_tests::{Client, Mix, Reply, Service};
+use vm_tests::{Client, Mix, Programs, Reply, Service};
 
 use crate::setting::{lab, live, opened};
 
@@ -59,6 +59,20 @@ async fn sigterm_ends_the_agent_cleanly_and_leaves_connections_working() {
     assert_eq!(exit.code(), Some(0), "{exit}");
     same_connection(&first, &request(&kept).await);
     request(&lab.client()).await;
+    lab.done().await;
+}
+
+#[tokio::test]
+async fn detach_leaves_nothing_at_the_hook_and_the_next_agent_begins_anew() {
+    let mut lab = lab("detached", |_| {}).await;
+    request(&lab.client()).await;
+    lab.agent().terminate().await.expect("terminated");
+    assert!(lab.programs().await.expect("the kernel's answer").is_at_tc(), "it outlives its agent");
+    lab.agent().detach().await.expect("detached");
+    assert_eq!(lab.programs().await.expect("the kernel's answer"), Programs::default());
+    lab.agent().restart().await.expect("a new agent");
+    request(&lab.client()).await;
+    assert_eq!(lab.status().await.listener.accepted, 0, "the kernel carries it");
     lab.done().await;
 }
 

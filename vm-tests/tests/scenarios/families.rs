@@ -5,7 +5,7 @@ use std::time::Duration;
 use proxy_user::status::Status;
 use vm_tests::{ENDPOINT, Eni};
 
-use crate::setting::{dual_stack_with, flags, hook_flags};
+use crate::setting::{dual_stack_with, flags, hook_flags, tc};
 
 /// The agent reads the kernel's counters every half second.
 const SAMPLED: Duration = Duration::from_secs(5);
@@ -13,14 +13,14 @@ const SAMPLED: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn the_listener_relays_across_families_where_no_eni_has_the_clients() {
     let mut lab = dual_stack_with("families", |options| {
-        options.agent_flags = hook_flags("tcx");
+        options.agent_flags = hook_flags(tc());
     })
     .await;
     let v4_alone = lab.enis().iter().map(|eni| eni.address().ip()).collect();
     lab.zone().set(ENDPOINT, v4_alone);
     lab.agent().terminate().await.expect("ended");
     lab.forget_answers().expect("forgotten");
-    let afresh = [hook_flags("tcx"), flags(&["--fresh"])].concat();
+    let afresh = [hook_flags(tc()), flags(&["--fresh"])].concat();
     lab.agent().restart_with(afresh).await.expect("an agent that knows nothing else");
 
     let v6 = lab.client_v6().expect("a client");

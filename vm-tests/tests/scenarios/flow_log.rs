@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::setting::{Scenario, dual_stack_with, flags, hook_flags};
+use crate::setting::{Scenario, dual_stack_with, flags, hook_flags, tc};
 
 const SOON: Duration = Duration::from_secs(5);
 const PAYLOAD: u64 = 100_000;
@@ -40,7 +40,7 @@ async fn start(name: &str, wanted: &str, hook: &str) -> Scenario {
 
 #[tokio::test]
 async fn each_connection_is_told_when_it_opens_and_when_it_ends() {
-    for hook in ["tcx", "xdp"] {
+    for hook in [tc(), "xdp"] {
         let mut lab = start(&format!("flow_log_{hook}"), "all", hook).await;
         for client in [lab.client(), lab.client_v6().expect("a client")] {
             let stream = echoed(client.connect().await.expect("a connection")).await;
@@ -64,7 +64,7 @@ async fn each_connection_is_told_when_it_opens_and_when_it_ends() {
 
 #[tokio::test]
 async fn what_ended_while_no_agent_ran_is_told_by_the_next() {
-    let mut lab = start("flow_log_absent", "closed", "tcx").await;
+    let mut lab = start("flow_log_absent", "closed", tc()).await;
     let stream = echoed(lab.client().connect().await.expect("a connection")).await;
     let address = stream.local_addr().expect("its address");
     lab.agent().kill().await.expect("killed");

@@ -6,15 +6,36 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::sleep,
 };
-use vm_tests::{Client, Eni};
+use vm_tests::{Client, Eni, has_tcx};
 
-use crate::setting::{Scenario, dual_stack, live, within};
+use crate::setting::{Scenario, dual_stack, live, tc, within};
 
 const BULK: u64 = 50_000_000;
 
 #[tokio::test]
 async fn tcx_carries_both_families() {
-    carries_both_families("hook_tcx", "tcx").await;
+    if has_tcx() {
+        carries_both_families("hook_tcx", "tcx").await;
+    } else {
+        is_said_to_be_missing("hook_tcx").await;
+    }
+}
+
+#[tokio::test]
+async fn auto_takes_the_best_hook_at_tc_that_the_kernel_has() {
+    let mut lab = dual_stack("hook_auto", "auto").await;
+    let datapath = lab.status().await.datapath;
+    assert_eq!(datapath.hook.as_deref(), Some(tc()), "{}", datapath.reason);
+    lab.done().await;
+}
+
+/// Asked for by name, it is not replaced by another hook: the relay carries everything.
+async fn is_said_to_be_missing(name: &str) {
+    let mut lab = dual_stack(name, "tcx").await;
+    let datapath = lab.status().await.datapath;
+    assert_eq!((datapath.name.as_str(), datapath.hook), ("relay", None));
+    assert!(datapath.reason.contains("it takes Linux 6.6"), "{}", datapath.reason);
+    lab.done().await;
 }
 
 #[tokio::test]
@@ -73,8 +94,8 @@ async fn goes_on_without_tc(lab: &mut Scenario) {
         transfer.more(1).await.expect("it is in the table");
         transfers.push(transfer);
     }
-    lab.unpin("link-tcx").expect("nothing else holds the link");
-    within("TC without a program", Duration::from_secs(5), no_tcx(lab)).await;
+    lab.clear_tc().await.expect("nothing else holds the program");
+    within("TC without a program", Duration::from_secs(5), no_tc(lab)).await;
     for mut transfer in transfers {
         let more = transfer.more(5_000_000);
         within("more bytes", Duration::from_secs(10), more).await.expect("through XDP alone");
@@ -82,8 +103,8 @@ async fn goes_on_without_tc(lab: &mut Scenario) {
 }
 
 /// The kernel takes it away a little after its pin.
-async fn no_tcx(lab: &Scenario) {
-    while !lab.programs().await.expect("the kernel's answer").tcx.is_empty() {
+async fn no_tc(lab: &Scenario) {
+    while lab.programs().await.expect("the kernel's answer").is_at_tc() {
         sleep(Duration::from_millis(5)).await;
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vm_tests::{Client, Eni};
 
-use crate::setting::{Scenario, dual_stack, dual_stack_with, flags, hook_flags, within};
+use crate::setting::{Scenario, dual_stack, dual_stack_with, flags, hook_flags, tc, within};
 
 const CLAMP: u32 = 1_300;
 /// Of RFC 7323, padded.
@@ -13,7 +13,7 @@ const BYTES: u64 = 5_000_000;
 
 #[tokio::test]
 async fn both_ends_send_no_larger_segments_than_the_clamp_allows() {
-    for hook in ["tcx", "xdp"] {
+    for hook in [tc(), "xdp"] {
         let mut lab = dual_stack_with(&format!("mss_{hook}"), |options| {
             options.agent_flags = hook_flags(hook);
             options.agent_flags.extend(flags(&["--mss-clamp", &CLAMP.to_string()]));
@@ -32,7 +32,7 @@ async fn both_ends_send_no_larger_segments_than_the_clamp_allows() {
 
 #[tokio::test]
 async fn without_a_clamp_the_links_decide() {
-    let lab = dual_stack("mss_free", "tcx").await;
+    let lab = dual_stack("mss_free", tc()).await;
     let sizes = within("bulk", Duration::from_secs(10), segment_sizes(&lab, &lab.client())).await;
     assert_eq!(sizes, [1_500 - 40 - TIMESTAMPS; 2]);
     lab.done().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vm_tests::Client;
 
-use crate::setting::{dual_stack_with, hook_flags, within};
+use crate::setting::{dual_stack_with, hook_flags, tc, within};
 
 const TO_CLIENT: u32 = 1400;
 /// The least that IPv6 allows.
@@ -17,7 +17,7 @@ const TCP_HEADER: u32 = 32;
 /// an error that reaches the sender through the proxy.
 #[tokio::test]
 async fn both_ends_learn_of_a_narrow_path_behind_the_proxy() {
-    both_ends_learn("path_mtu", "tcx").await;
+    both_ends_learn("path_mtu", tc()).await;
 }
 
 /// XDP leaves errors to the TC program behind it.

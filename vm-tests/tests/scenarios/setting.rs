@@ -11,7 +11,7 @@ use std::{
 
 use proxy_user::status::{BackendState, Status};
 use tokio::time::{Instant, sleep, timeout};
-use vm_tests::{Lab, Options, Service};
+use vm_tests::{Lab, Options, Service, has_tcx};
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -42,6 +42,11 @@ pub async fn dual_stack_with(name: &str, change: impl FnOnce(&mut Options)) -> S
         change(options);
     })
     .await
+}
+
+/// The hook that the packet path has at TC on this kernel.
+pub fn tc() -> &'static str {
+    if has_tcx() { "tcx" } else { "clsact" }
 }
 
 /// All that scenarios usually give the agent, and the hook.

@@ -1,0 +1,89 @@
+//! What this kernel gives the agent: hooks, the choice of `auto`, the sockmap, and how much of the
+//! programs its verifier looks at.
+
+use std::path::Path;
+
+use aya::programs::loaded_programs;
+
+use super::{report::Report, said::Said};
+use crate::lab::{Lab, Options};
+
+const HOOKS: [&str; 4] = ["tcx", "clsact", "xdp", "xdp-generic"];
+const LAB: &str = "offers";
+/// How the agent begins what the kernel's verifier said.
+const VERIFIER: &str = "Verifier output";
+
+pub(super) async fn look(agent: &Path, report: &Report) {
+    let say = |what: &str, answer: String| {
+        report.say(&Said::Offers { what: what.to_owned(), answer });
+    };
+    say("`--hook auto`", chosen(agent, "auto", report).await);
+    for hook in HOOKS {
+        say(&format!("`--hook {hook}`"), chosen(agent, hook, report).await);
+    }
+    say("sockmap's self-test", sockmap(agent, report).await);
+}
+
+/// What the agent takes when it is asked for this hook; after `auto`, what the verifier counted.
+async fn chosen(agent: &Path, hook: &str, report: &Report) -> String {
+    let lab = match start(agent, &["--hook", hook]).await {
+        Ok(lab) => lab,
+        Err(why) => return refused(&why, report),
+    };
+    let status = lab.admin().status().await;
+    if hook == "auto" {
+        verified(report);
+    }
+    lab.stop().await.ok();
+    match status {
+        Err(error) => format!("{error:#}"),
+        Ok(status) => match status.datapath.hook {
+            Some(taken) => taken,
+            None => refused(&status.datapath.reason, report),
+        },
+    }
+}
+
+/// Instructions, of each of our programs that is loaded now.
+fn verified(report: &Report) {
+    for program in loaded_programs().filter_map(Result::ok) {
+        let Some(name) = program.name_as_str().filter(|name| name.starts_with("enigate_")) else {
+            continue;
+        };
+        let answer = match program.verified_instruction_count() {
+            Some(count) => count.to_string(),
+            None => "not counted by this kernel".to_owned(),
+        };
+        report.say(&Said::Offers { what: format!("instructions verified of `{name}`"), answer });
+    }
+}
+
+async fn sockmap(agent: &Path, report: &Report) -> String {
+    match start(agent, &["--datapath", "sockmap"]).await {
+        Err(why) => refused(&why, report),
+        Ok(lab) => {
+            lab.stop().await.ok();
+            "passes".to_owned()
+        }
+    }
+}
+
+/// An error has the end of the agent's log.
+async fn start(agent: &Path, flags: &[&str]) -> Result<Lab, String> {
+    let mut options = Options::new(agent.to_owned());
+    options.plain_frames = true;
+    options.agent_flags = flags.iter().map(ToString::to_string).collect();
+    Lab::start(LAB, options, |_| {}).await.map_err(|error| format!("{error:#}"))
+}
+
+/// What of it says why; the verifier's log goes to a place of its own.
+fn refused(why: &str, report: &Report) -> String {
+    if why.contains(VERIFIER) {
+        report.say(&Said::Verifier { log: why.to_owned() });
+    }
+    let reason =
+        why.lines().find(|line| line.contains("self-test") || line.starts_with("enigate:"));
+    let reason = reason.or_else(|| why.lines().next()).unwrap_or_default();
+    let reason = reason.split(VERIFIER).next().unwrap_or_default();
+    format!("no: {}", reason.trim())
+}

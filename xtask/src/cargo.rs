@@ -53,12 +53,26 @@ pub fn binary(profile: Profile, name: &str) -> anyhow::Result<PathBuf> {
     Ok(target.join(folder).join(name))
 }
 
+/// Where kernels, machines and what came of them are kept; git ignores it.
+pub fn kernels() -> PathBuf {
+    root().join("target/kernels")
+}
+
 /// Runs it with our terminal; an error names the command.
 pub fn succeed(command: &mut Command) -> anyhow::Result<()> {
     let line = line(command);
     let status = command.status().with_context(|| format!("starting {line}"))?;
     ensure!(status.success(), "{line}: {status}");
     Ok(())
+}
+
+/// What it prints; an error names the command, and has what that complains of.
+pub fn output(command: &mut Command) -> anyhow::Result<String> {
+    let line = line(command);
+    let output = command.output().with_context(|| format!("starting {line}"))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{line}: {}: {}", output.status, complaint.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The command as a person would type it.

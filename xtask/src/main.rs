@@ -9,6 +9,7 @@ mod run;
 mod setup;
 mod table;
 mod test;
+mod vm_tests;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ enum Command {
     Bench(bench::Args),
     /// Run all tests, from lints to scenarios in network namespaces
     Test(test::Args),
+    /// Run the scenarios in virtual machines, on each kernel of vm-tests/kernels.toml
+    VmTests(vm_tests::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::VmTests(args) => vm_tests::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -4,6 +4,7 @@ mod apt;
 mod ebpf;
 mod fuzz;
 mod host;
+mod machines;
 
 use std::process::ExitCode;
 
@@ -24,16 +25,19 @@ pub enum Purpose {
     /// Building the agent and running it; the tests take it too.
     Work,
     Tests,
+    /// Running the tests in virtual machines, beside building.
+    Machines,
 }
 
 /// In the order in which they are installed: later ones need earlier ones.
-const ITEMS: [Item; 6] = [
+const ITEMS: [Item; 7] = [
     Item::new("C and C++ compiler", Purpose::Work, host::compiler, host::install_compiler),
     Item::new("eBPF compiler", Purpose::Work, ebpf::compiler, ebpf::install),
     Item::new("bpf-linker", Purpose::Work, ebpf::linker, ebpf::install),
     Item::new("BPF file system", Purpose::Work, host::bpffs, host::mount_bpffs),
     Item::new("rustfmt and clippy", Purpose::Tests, host::lints, host::install_lints),
     Item::new("cargo-fuzz", Purpose::Tests, fuzz::tool, fuzz::install),
+    Item::new("QEMU and kmod", Purpose::Machines, machines::tools, machines::install),
 ];
 
 struct Item {
@@ -52,7 +56,9 @@ impl Item {
     }
 
     fn is_for(&self, purpose: Purpose) -> bool {
-        self.purpose == Purpose::Work || self.purpose == purpose
+        // The tests have a part in machines.
+        let part = purpose == Purpose::Tests && self.purpose == Purpose::Machines;
+        self.purpose == Purpose::Work || self.purpose == purpose || part
     }
 }
 

@@ -67,7 +67,7 @@ fn version(subcommand: &str) -> Option<String> {
     output.status.success().then_some(text)
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 use super::{fuzz, report::Outcome};
-use crate::cargo::{self, Ebpf, Profile};
+use crate::{
+    cargo::{self, Ebpf, Profile},
+    vm_tests,
+};
 
 /// Labs are busy: more of them at a time than this measure the machine, not the agent.
 const LABS_AT_A_TIME: &str = "2";
@@ -27,6 +30,8 @@ pub enum Ring {
     Programs,
     /// The agent in a small VPC of network namespaces
     Scenarios,
+    /// Some of the scenarios on each supported kernel, in virtual machines
+    Kernels,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,40 +39,45 @@ pub enum Part {
     Format,
     Clippy,
     Licences,
+    Vagrantfile,
     Units,
     Fuzz,
     Programs,
     Scenarios,
+    Kernels,
 }
 
 impl Part {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Format,
         Self::Clippy,
         Self::Licences,
+        Self::Vagrantfile,
         Self::Units,
         Self::Fuzz,
         Self::Programs,
         Self::Scenarios,
+        Self::Kernels,
     ];
 
     pub fn ring(self) -> Ring {
         match self {
-            Self::Format | Self::Clippy | Self::Licences => Ring::Lints,
+            Self::Format | Self::Clippy | Self::Licences | Self::Vagrantfile => Ring::Lints,
             Self::Units => Ring::Units,
             Self::Fuzz => Ring::Fuzz,
             Self::Programs => Ring::Programs,
             Self::Scenarios => Ring::Scenarios,
+            Self::Kernels => Ring::Kernels,
         }
     }
 
     pub fn needs_root(self) -> bool {
-        matches!(self, Self::Programs | Self::Scenarios)
+        matches!(self, Self::Programs | Self::Scenarios | Self::Kernels)
     }
 
     pub fn run(self, ebpf: Ebpf, harness: &[OsString]) -> Outcome {
-        if let Some(tool) = self.optional_tool().filter(|tool| !has_subcommand(tool)) {
-            return Outcome::Unavailable(format!("cargo-{tool} is not installed"));
+        if let Some(tool) = self.optional_tool().filter(|tool| !is_there(tool)) {
+            return Outcome::Unavailable(format!("{tool} is not installed"));
         }
         let started = Instant::now();
         match self.succeed(ebpf, harness) {
@@ -79,8 +89,9 @@ impl Part {
     /// Without which the part is left out. With root, setup has installed cargo-fuzz.
     fn optional_tool(self) -> Option<&'static str> {
         match self {
-            Self::Licences => Some("deny"),
-            Self::Fuzz => Some("fuzz"),
+            Self::Licences => Some("cargo-deny"),
+            Self::Vagrantfile => Some("vagrant"),
+            Self::Fuzz => Some("cargo-fuzz"),
             _ => None,
         }
     }
@@ -88,7 +99,11 @@ impl Part {
     fn succeed(self, ebpf: Ebpf, harness: &[OsString]) -> anyhow::Result<()> {
         let commands = self.commands(ebpf, harness)?;
         commands.into_iter().try_for_each(|mut command| cargo::succeed(&mut command))?;
-        if self == Self::Fuzz { fuzz::run() } else { Ok(()) }
+        match self {
+            Self::Fuzz => fuzz::run(),
+            Self::Kernels => vm_tests::subset(),
+            _ => Ok(()),
+        }
     }
 
     /// The whole workspace each time: with parts of it, cargo would build dependencies again
@@ -113,6 +128,7 @@ impl Part {
                 vec![cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])]
             }
             Self::Licences => vec![cargo(&["deny", "--workspace", "check"])],
+            Self::Vagrantfile => vec![vagrant()],
             Self::Units => vec![tests(vec!["--lib".into(), "--bins".into()])],
             Self::Fuzz => vec![fuzz::build()],
             Self::Programs => vec![tests(targets_of("proxy-user")?)],
@@ -123,6 +139,7 @@ impl Part {
                     .env("RUST_TEST_THREADS", LABS_AT_A_TIME);
                 vec![cargo(&["build", "--workspace", "--bins"]), scenarios]
             }
+            Self::Kernels => vec![],
         })
     }
 }
@@ -144,9 +161,24 @@ fn targets_of(package: &str) -> anyhow::Result<Vec<String>> {
     Ok(targets)
 }
 
-fn has_subcommand(name: &str) -> bool {
-    let mut asked = cargo::cargo(Ebpf::IfFound);
-    asked.args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+/// No provider is asked for: the file is right or wrong without one.
+fn vagrant() -> Command {
+    let mut command = Command::new("vagrant");
+    command.args(["validate", "--ignore-provider"]).current_dir(cargo::root().join("vm-tests"));
+    command
+}
+
+/// A program, or a subcommand of cargo.
+fn is_there(tool: &str) -> bool {
+    let mut asked = match tool.strip_prefix("cargo-") {
+        Some(subcommand) => {
+            let mut cargo = cargo::cargo(Ebpf::IfFound);
+            cargo.arg(subcommand);
+            cargo
+        }
+        None => Command::new(tool),
+    };
+    asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
     asked.status().is_ok_and(|status| status.success())
 }
 
@@ -156,10 +188,12 @@ impl fmt::Display for Part {
             Self::Format => "format",
             Self::Clippy => "clippy",
             Self::Licences => "licences and advisories",
+            Self::Vagrantfile => "Vagrantfile",
             Self::Units => "units and properties",
             Self::Fuzz => "fuzzers",
             Self::Programs => "eBPF programs",
             Self::Scenarios => "scenarios",
+            Self::Kernels => "kernels",
         })
     }
 }

@@ -1,5 +1,5 @@
-//! What this kernel gives the agent: hooks, the choice of `auto`, the sockmap, and how much of the
-//! programs its verifier looks at.
+//! What this kernel gives the agent: hooks, the choice of `auto`, what self-tests say, and how much of
+//! the programs its verifier looks at.
 
 use std::path::Path;
 
@@ -9,6 +9,8 @@ use super::{report::Report, said::Said};
 use crate::lab::{Lab, Options};
 
 const HOOKS: [&str; 4] = ["tcx", "clsact", "xdp", "xdp-generic"];
+/// Data paths that are tried out at each start, and refused where they fail.
+const SELF_TESTED: [&str; 2] = ["handover", "sockmap"];
 const LAB: &str = "offers";
 /// How the agent begins what the kernel's verifier said.
 const VERIFIER: &str = "Verifier output";
@@ -21,7 +23,9 @@ pub(super) async fn look(agent: &Path, report: &Report) {
     for hook in HOOKS {
         say(&format!("`--hook {hook}`"), chosen(agent, hook, report).await);
     }
-    say("sockmap's self-test", sockmap(agent, report).await);
+    for datapath in SELF_TESTED {
+        say(&format!("self-test of `{datapath}`"), self_test(agent, datapath, report).await);
+    }
 }
 
 /// What the agent takes when it is asked for this hook; after `auto`, what the verifier counted.
@@ -58,8 +62,8 @@ fn verified(report: &Report) {
     }
 }
 
-async fn sockmap(agent: &Path, report: &Report) -> String {
-    match start(agent, &["--datapath", "sockmap"]).await {
+async fn self_test(agent: &Path, datapath: &str, report: &Report) -> String {
+    match start(agent, &["--datapath", datapath]).await {
         Err(why) => refused(&why, report),
         Ok(lab) => {
             lab.stop().await.ok();

@@ -133,11 +133,15 @@ impl Part {
             Self::Fuzz => vec![fuzz::build()],
             Self::Programs => vec![tests(targets_of("proxy-user")?)],
             Self::Scenarios => {
-                let mut scenarios = tests(targets_of("vm-tests")?);
+                let targets = targets_of("vm-tests")?;
+                // At once: apart, cargo would build the agent twice, with other features.
+                let mut build = cargo(&["build", "--workspace", "--bins"]);
+                build.args(&targets);
+                let mut scenarios = tests(targets);
                 scenarios
                     .env("ENIGATE_BIN", cargo::binary(Profile::Dev, "enigate")?)
                     .env("RUST_TEST_THREADS", LABS_AT_A_TIME);
-                vec![cargo(&["build", "--workspace", "--bins"]), scenarios]
+                vec![build, scenarios]
             }
             Self::Kernels => vec![],
         })

@@ -23,8 +23,7 @@ const GROUPS: &str = "root:x:0:\nunbound:x:100:\n";
 
 /// Builds all, and puts it into target/kernels/root.
 pub fn root(with_shell: bool) -> anyhow::Result<PathBuf> {
-    // All of the workspace, as the other tests build it: nothing is built a second time.
-    cargo::succeed(cargo::cargo(Ebpf::Required).args(["build", "--workspace", "--bins"]))?;
+    let scenarios = build()?;
     let root = cargo::kernels().join("root");
     fs::remove_dir_all(&root).ok();
     for folder in ["bin", "etc", "lib64", "dev", "proc", "sys", "run", "tmp"] {
@@ -34,7 +33,7 @@ pub fn root(with_shell: bool) -> anyhow::Result<PathBuf> {
     let binaries = [
         ("enigate", cargo::binary(Profile::Dev, "enigate")?),
         ("enigate-lab", cargo::binary(Profile::Dev, "enigate-lab")?),
-        ("scenarios", scenarios()?),
+        ("scenarios", scenarios),
     ];
     for (name, binary) in binaries {
         install(&binary, &root, name)?;
@@ -88,11 +87,16 @@ fn libraries(binary: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     Ok(words.map(PathBuf::from).collect())
 }
 
-/// Cargo says where it put the test binary.
-fn scenarios() -> anyhow::Result<PathBuf> {
-    let mut command = cargo::cargo(Ebpf::Required);
-    command.args(["test", "--workspace", "--test", "scenarios", "--no-run"]);
-    let said = cargo::output(command.arg("--message-format=json-render-diagnostics"))?;
+/// Binaries and scenarios at once: apart, cargo would build the agent twice, with other features.
+fn build() -> anyhow::Result<PathBuf> {
+    let build = || {
+        let mut command = cargo::cargo(Ebpf::Required);
+        command.args(["build", "--workspace", "--bins", "--test", "scenarios"]);
+        command
+    };
+    cargo::succeed(&mut build())?;
+    // All is built. Now it says where it has put the scenarios, and not how it gets on.
+    let said = cargo::output(build().arg("--message-format=json-render-diagnostics"))?;
     said.lines().find_map(test_binary).context("cargo has built no scenarios")
 }
 

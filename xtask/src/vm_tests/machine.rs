@@ -1,6 +1,7 @@
 //! A virtual machine: QEMU, what it is started with, and what is heard of it.
 
 mod accel;
+mod silence;
 mod watch;
 
 use std::{

@@ -6,25 +6,25 @@ use std::{
     process::Child,
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use super::silence::Silence;
 use crate::vm_tests::{
     outcome::{Fault, Run},
     said::{Outcome, Said},
 };
 
-/// An emulated kernel takes 10 s to its first word, and more on a busy host.
-const FIRST_WORD: Duration = Duration::from_secs(150);
-/// A machine that works gives a sign of life every two of its seconds.
-const QUIET: Duration = Duration::from_secs(180);
-/// From its last word to its end.
-const END: Duration = Duration::from_secs(60);
+/// Processor time that passes before its first word: a boot takes ten seconds of it.
+const BOOT: Duration = Duration::from_secs(120);
+/// Between two words: there is a sign of life every two of its seconds, ten of ours at most.
+const QUIET: Duration = Duration::from_secs(90);
+/// How often its silence is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 pub fn watch(mut child: Child, run: &mut Run) {
     let lines = lines_of(&mut child);
-    let began = Instant::now();
-    let fault = hear(&lines, run, began);
+    let fault = hear(&lines, run, Silence::of(child.id()));
     if fault.is_some() {
         child.kill().ok();
     }
@@ -39,24 +39,28 @@ fn exit_text(exit: std::io::Result<std::process::ExitStatus>) -> String {
 }
 
 /// Until QEMU closes its end, or nothing comes any more.
-fn hear(lines: &Receiver<String>, run: &mut Run, began: Instant) -> Option<Fault> {
+fn hear(lines: &Receiver<String>, run: &mut Run, mut silence: Silence) -> Option<Fault> {
     loop {
-        let patience = match (run.is_done, run.release.is_some()) {
-            (true, _) => END,
-            (false, true) => QUIET,
-            (false, false) => FIRST_WORD.saturating_sub(began.elapsed()),
-        };
-        match lines.recv_timeout(patience) {
-            Ok(line) => take(&line, run),
-            Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) if run.release.is_none() => {
-                return Some(Fault::Silent { waited: began.elapsed() });
+        match lines.recv_timeout(LOOK) {
+            Ok(line) => {
+                take(&line, run);
+                silence.broken();
             }
+            Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {
-                return Some(Fault::Hang { during: run.during(), quiet: patience });
+                if let Some(fault) = too_quiet(run, &silence) {
+                    return Some(fault);
+                }
             }
         }
     }
+}
+
+fn too_quiet(run: &Run, silence: &Silence) -> Option<Fault> {
+    if run.release.is_none() {
+        return silence.over(BOOT).map(|waited| Fault::Silent { waited });
+    }
+    silence.over(QUIET).map(|quiet| Fault::Hang { during: run.during(), quiet })
 }
 
 fn take(line: &str, run: &mut Run) {
@@ -146,12 +150,24 @@ mod tests {
 
     #[test]
     fn a_silent_machine_and_one_that_hangs_are_two_things() {
-        let (_open, lines) = channel();
+        let long = Silence::long();
         let mut run = Run::new(Kernel::own("vmlinuz".as_ref()), "console".into());
-        let long_ago = Instant::now().checked_sub(FIRST_WORD).expect("an uptime of some minutes");
-        assert!(matches!(hear(&lines, &mut run, long_ago), Some(Fault::Silent { .. })));
+        assert!(matches!(too_quiet(&run, &long), Some(Fault::Silent { .. })));
         run.hear(Said::Up { kernel: "6.1".into() });
         run.hear(Said::Started { scenario: "part::one".into() });
-        assert_eq!(run.during(), "part::one");
+        let fault = too_quiet(&run, &long);
+        assert!(matches!(&fault, Some(Fault::Hang { during, .. }) if during == "part::one"));
+    }
+
+    #[test]
+    fn words_are_heard_until_nobody_speaks() {
+        let (speaker, lines) = channel();
+        speaker.send("\"alive\"\n".to_owned()).expect("heard");
+        speaker.send("SeaBIOS\n".to_owned()).expect("heard");
+        speaker.send("\"done\"\n".to_owned()).expect("heard");
+        drop(speaker);
+        let mut run = Run::new(Kernel::own("vmlinuz".as_ref()), "console".into());
+        assert_eq!(hear(&lines, &mut run, Silence::long()), None);
+        assert!(run.is_done);
     }
 }

@@ -23,6 +23,9 @@ const READY: Duration = Duration::from_secs(60);
 const END: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
 const LOG_TAIL: usize = 40;
+/// How what the kernel's verifier says of a program begins in the agent's log.
+pub(crate) const VERIFIER: &str = "Verifier output";
+const VERIFIER_TAIL: usize = 2_000;
 
 /// Killed when it is dropped.
 pub struct Agent {
@@ -156,9 +159,7 @@ impl Agent {
     }
 
     fn log_tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
+        tail(&self.log())
     }
 
     /// A child inherits the namespace of the thread that starts it.
@@ -215,5 +216,32 @@ impl Agent {
             format!("the agent did not end within {END:?} of {signal}:\n{}", self.log_tail())
         })?
         .context("waiting for the agent")
+    }
+}
+
+/// The last lines; with what the verifier says, its first line and more of the last.
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    let verifier = lines.iter().rposition(|line| line.contains(VERIFIER));
+    let most = if verifier.is_some() { VERIFIER_TAIL } else { LOG_TAIL };
+    let start = lines.len().saturating_sub(most);
+    let first = verifier.filter(|at| *at < start).map(|at| lines[at]);
+    first.into_iter().chain(lines[start..].iter().copied()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_has_the_first_line_of_what_the_verifier_says_and_its_last() {
+        let numbered = |first: &str| {
+            let lines = (0..5_000).map(|line| format!("line {line}"));
+            [first.to_owned()].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(tail(&numbered("a start")).lines().count(), LOG_TAIL);
+        let said = tail(&numbered("no tc: Verifier output: 0: R1=ctx()"));
+        assert!(said.starts_with("no tc: ") && said.ends_with("line 4999"), "{said}");
+        assert_eq!(said.lines().count(), VERIFIER_TAIL + 1);
     }
 }

@@ -29,6 +29,9 @@ pub struct Args {
     /// Where to say what comes of it, a line of JSON each; standard output without
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
+    /// Say what the kernel offers the agent before the first scenario
+    #[arg(long)]
+    offers: bool,
     /// Only scenarios that have one of these in their names
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     only: Vec<String>,
@@ -51,7 +54,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn all(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
-    offers::look(&args.agent, report).await;
+    if args.offers {
+        offers::look(&args.agent, report).await;
+    }
     let scenarios = run::list(&args.scenarios, &args.only)?;
     report.say(&Said::Planned { scenarios: scenarios.len() });
     ensure!(!scenarios.is_empty(), "--only: {:?}: no scenario has that in its name", args.only);

@@ -20,7 +20,7 @@ use anyhow::Context as _;
 
 use crate::{cargo, setup, table};
 use kernels::{Kernel, Kernels};
-use machine::{Accel, Guest};
+use machine::{Accel, Guest, Work};
 use outcome::Run;
 
 #[derive(clap::Args)]
@@ -109,20 +109,26 @@ fn list(kernels: &Kernels) {
 }
 
 fn guests(args: &Args, kernels: &Kernels) -> anyhow::Result<Vec<Guest>> {
-    let only = if args.subset { &kernels.subset } else { &args.only };
+    let work = work(args, kernels);
     let root = image::root(args.shell)?;
     let initrd = image::pack(&root)?;
     if let (Some(vmlinuz), Some(folder)) = (&args.vmlinuz, &args.modules) {
         let modules = modules::pack(folder, &cargo::kernels().join("own"))?;
         let kernel = Kernel::own(vmlinuz);
-        return Ok(vec![Guest::new(kernel, vmlinuz.clone(), &initrd, &modules, only)?]);
+        return Ok(vec![Guest::new(kernel, vmlinuz.clone(), &initrd, &modules, &work)?]);
     }
     let chosen = kernels.chosen(&args.kernel, args.subset)?;
     let guest = |kernel: &Kernel| {
         let fetched = apt::fetch(kernel)?;
-        Guest::new(kernel.clone(), fetched.vmlinuz, &initrd, &fetched.modules, only)
+        Guest::new(kernel.clone(), fetched.vmlinuz, &initrd, &fetched.modules, &work)
     };
     chosen.into_iter().map(guest).collect()
+}
+
+/// What a kernel offers takes as long to find out as some scenarios.
+fn work(args: &Args, kernels: &Kernels) -> Work {
+    let only = if args.subset { &kernels.subset } else { &args.only };
+    Work { offers: args.docs || only.is_empty(), only: only.clone() }
 }
 
 /// In the order of the kernels; so many at a time.

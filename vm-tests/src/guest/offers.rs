@@ -6,14 +6,15 @@ use std::path::Path;
 use aya::programs::loaded_programs;
 
 use super::{report::Report, said::Said};
-use crate::lab::{Lab, Options};
+use crate::{
+    agent::VERIFIER,
+    lab::{Lab, Options},
+};
 
 const HOOKS: [&str; 4] = ["tcx", "clsact", "xdp", "xdp-generic"];
 /// Data paths that are tried out at each start, and refused where they fail.
 const SELF_TESTED: [&str; 2] = ["handover", "sockmap"];
 const LAB: &str = "offers";
-/// How the agent begins what the kernel's verifier said.
-const VERIFIER: &str = "Verifier output";
 
 pub(super) async fn look(agent: &Path, report: &Report) {
     let say = |what: &str, answer: String| {

@@ -5,6 +5,7 @@ mod silence;
 mod watch;
 
 use std::{
+    fmt,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -24,17 +25,31 @@ use crate::cargo;
 
 /// What the agent's log, many connections and the lab's binaries take, in MiB.
 const MEMORY: &str = "2048";
-/// A panic ends the machine at once, as does what a kernel would go on after.
-const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic rdinit=/bin/enigate-lab";
+/// A panic ends the machine at once, as does what a kernel would go on after. There are no secrets
+/// in it, to be kept from anybody at the price of its speed.
+const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic mitigations=off init_on_alloc=0 \
+                           rdinit=/bin/enigate-lab";
 /// Scenarios that have no end of their own take less of an emulated machine's time.
 const SCALE: &str = "EG_CHURN=6";
+
+/// As much of its command line as a kernel keeps.
+const LONGEST_LINE: usize = 2047;
+
+/// What a machine is to do.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// Say what the kernel offers the agent.
+    pub offers: bool,
+    /// Only scenarios that have one of these in their names.
+    pub only: Vec<String>,
+}
 
 pub struct Guest {
     kernel: Kernel,
     vmlinuz: PathBuf,
     /// What the machine runs, and its kernel's modules behind that.
     initrd: PathBuf,
-    only: Vec<String>,
+    work: Work,
     /// For what comes of it.
     folder: PathBuf,
 }
@@ -45,7 +60,7 @@ impl Guest {
         vmlinuz: PathBuf,
         root: &Path,
         modules: &Path,
-        only: &[String],
+        work: &Work,
     ) -> anyhow::Result<Self> {
         ensure!(vmlinuz.is_file(), "{}: is no file", vmlinuz.display());
         let folder = cargo::kernels().join("results").join(&kernel.name);
@@ -57,7 +72,7 @@ impl Guest {
             let mut part = File::open(part).with_context(|| format!("{}", part.display()))?;
             io::copy(&mut part, &mut out).context("writing the machine's files")?;
         }
-        Ok(Self { kernel, vmlinuz, initrd, only: only.to_vec(), folder })
+        Ok(Self { kernel, vmlinuz, initrd, work: work.clone(), folder })
     }
 
     fn console(&self) -> PathBuf {
@@ -74,10 +89,8 @@ impl Guest {
 
     /// Its second serial line is our standard input and output.
     fn start(&self, engine: Engine) -> anyhow::Result<Child> {
-        let mut line = format!("{KERNEL_LINE} {SCALE} -- guest --to /dev/ttyS1");
-        if !self.only.is_empty() {
-            line = format!("{line} --only {}", self.only.join(","));
-        }
+        let line = format!("{KERNEL_LINE} {SCALE} -- guest --to /dev/ttyS1{}", self.work);
+        ensure!(line.len() <= LONGEST_LINE, "--only: longer than a kernel's command line: {line}");
         let complaints = File::create(self.folder.join("qemu.log")).context("creating qemu.log")?;
         let mut command = self.qemu(engine);
         command.arg("-append").arg(line);
@@ -85,6 +98,19 @@ impl Guest {
         command.args(["-serial", "stdio"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(complaints);
         command.spawn().context("starting qemu-system-x86_64")
+    }
+}
+
+/// As the guest's flags.
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.offers {
+            f.write_str(" --offers")?;
+        }
+        match self.only.as_slice() {
+            [] => Ok(()),
+            only => write!(f, " --only {}", only.join(",")),
+        }
     }
 }
 
@@ -116,9 +142,10 @@ fn once(guest: &Guest, engine: Engine) -> Run {
 
 /// The verifier's log, and what scenarios said that did not pass.
 fn keep(guest: &Guest, run: &Run) -> anyhow::Result<()> {
-    if !run.verifier.is_empty() {
+    let verifier = run.verifier();
+    if !verifier.is_empty() {
         let file = guest.folder.join("verifier.log");
-        fs::write(&file, run.verifier.join("\n\n")).context("keeping the verifier's log")?;
+        fs::write(&file, verifier.join("\n\n")).context("keeping the verifier's log")?;
         println!("{}: a program does not load: {}", guest.kernel.name, file.display());
     }
     for scenario in run.scenarios.iter().filter(|scenario| !scenario.output.is_empty()) {

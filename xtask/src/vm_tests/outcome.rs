@@ -8,13 +8,16 @@ use super::{
     said::{Outcome, Said},
 };
 
+/// How it begins in the agent's log, which failed scenarios show.
+const VERIFIER: &str = "Verifier output";
+
 #[derive(Clone, Debug)]
 pub struct Run {
     pub kernel: Kernel,
     /// As the kernel calls itself.
     pub release: Option<String>,
     pub offers: Vec<(String, String)>,
-    pub verifier: Vec<String>,
+    verifier: Vec<String>,
     pub scenarios: Vec<Scenario>,
     pub planned: Option<usize>,
     pub is_done: bool,
@@ -89,6 +92,13 @@ impl Run {
 
     pub fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
         self.scenarios.iter().filter(|scenario| is(&scenario.outcome)).count()
+    }
+
+    /// What the kernel's verifier said of programs that do not load.
+    pub fn verifier(&self) -> Vec<&str> {
+        let said = self.scenarios.iter().map(|scenario| scenario.output.as_str());
+        let by_scenarios = said.filter(|output| output.contains(VERIFIER));
+        self.verifier.iter().map(String::as_str).chain(by_scenarios).collect()
     }
 
     /// What it was doing last.
@@ -177,6 +187,16 @@ pub mod tests {
                 "part::scenario_2 does not end"
             ]
         );
+    }
+
+    #[test]
+    fn what_the_verifier_says_is_kept_whoever_has_heard_it() {
+        let mut run = run(&[Outcome::Failed]);
+        assert_eq!(run.verifier(), Vec::<&str>::new());
+        run.hear(Said::Verifier { log: "Verifier output: one".into() });
+        let output = "no packet path: Verifier output: two".to_owned();
+        run.scenarios[0].output = output.clone();
+        assert_eq!(run.verifier(), ["Verifier output: one", &output]);
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Agent {
         std::fs::read_to_string(&self.launch.log).unwrap_or_else(|error| error.to_string())
     }
 
-    fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         tail(&self.log())
     }
 

@@ -40,7 +40,7 @@ pub struct Args {
     shell: bool,
 }
 
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if process::id() == 1 {
         return system::supervise(args.to.as_deref());
     }
@@ -50,7 +50,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let report = Report::open(args.to.as_deref())?;
     report.say(&Said::Up { kernel: kernel()? });
     report.beat();
-    Builder::new_current_thread().enable_all().build()?.block_on(all(&args, &report))
+    Builder::new_current_thread().enable_all().build()?.block_on(all(args, &report))
 }
 
 async fn all(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(args),
-        Command::Guest(args) => guest::run(args),
+        Command::Guest(args) => guest::run(&args),
         Command::Up(args) => up(args),
         Command::Clean { name } => clean(&name),
     };

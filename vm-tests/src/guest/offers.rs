@@ -31,7 +31,7 @@ pub(super) async fn look(agent: &Path, report: &Report) {
 
 /// What the agent takes when it is asked for this hook; after `auto`, what the verifier counted.
 async fn chosen(agent: &Path, hook: &str, report: &Report) -> String {
-    let lab = match start(agent, &["--hook", hook]).await {
+    let mut lab = match start(agent, &["--hook", hook]).await {
         Ok(lab) => lab,
         Err(why) => return refused(&why, report),
     };
@@ -39,12 +39,14 @@ async fn chosen(agent: &Path, hook: &str, report: &Report) -> String {
     if hook == "auto" {
         verified(report);
     }
+    keep_verifier(&lab.agent().log_tail(), report);
     lab.stop().await.ok();
     match status {
         Err(error) => format!("{error:#}"),
         Ok(status) => match status.datapath.hook {
-            Some(taken) => taken,
-            None => refused(&status.datapath.reason, report),
+            Some(taken) if taken == hook || hook == "auto" => taken,
+            Some(taken) => format!("no: {taken} in its place"),
+            None => reason(&status.datapath.reason),
         },
     }
 }
@@ -81,14 +83,34 @@ async fn start(agent: &Path, flags: &[&str]) -> Result<Lab, String> {
     Lab::start(LAB, options, |_| {}).await.map_err(|error| format!("{error:#}"))
 }
 
-/// What of it says why; the verifier's log goes to a place of its own.
 fn refused(why: &str, report: &Report) -> String {
-    if why.contains(VERIFIER) {
-        report.say(&Said::Verifier { log: why.to_owned() });
+    keep_verifier(why, report);
+    reason(why)
+}
+
+/// It is too long for an answer, and has a place of its own.
+fn keep_verifier(log: &str, report: &Report) {
+    if log.contains(VERIFIER) {
+        report.say(&Said::Verifier { log: log.to_owned() });
     }
-    let reason =
-        why.lines().find(|line| line.contains("self-test") || line.starts_with("enigate:"));
-    let reason = reason.or_else(|| why.lines().next()).unwrap_or_default();
-    let reason = reason.split(VERIFIER).next().unwrap_or_default();
-    format!("no: {}", reason.trim())
+}
+
+/// The line that says why, without the verifier's.
+fn reason(why: &str) -> String {
+    let says = |line: &&str| line.contains("self-test") || line.starts_with("enigate:");
+    let line = why.lines().find(says).or_else(|| why.lines().next()).unwrap_or_default();
+    format!("no: {}", line.split(VERIFIER).next().unwrap_or_default().trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_and_none_of_the_verifiers() {
+        let why = "starting the agent: it ended; its last lines:\nINFO one\n\
+                   enigate: cannot load: Verifier output: 0: R1=ctx()\n1: (85) call";
+        assert_eq!(reason(why), "no: enigate: cannot load:");
+        assert_eq!(reason("hook: tcx: it takes Linux 6.6"), "no: hook: tcx: it takes Linux 6.6");
+    }
 }

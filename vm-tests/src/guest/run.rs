@@ -25,8 +25,10 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// What a scenario says that has nothing to run on.
 const NOT_RUN: &str = "not run: ";
 const OUTPUT: &str = "/tmp/enigate-scenario";
-/// Of the output of a scenario that failed, its end. A line to the host is no place for more.
+/// Of the output of a scenario that failed. A line to the host is no place for more.
 const MOST_OUTPUT: usize = 200_000;
+/// Of its beginning, where it says what failed; the agent's log follows.
+const BEGINNING: usize = 20_000;
 
 pub(super) struct Ended {
     pub seconds: f64,
@@ -59,7 +61,7 @@ pub(super) async fn one(scenarios: &Path, agent: &Path, name: &str) -> anyhow::R
     let said = fs::read(OUTPUT).context("reading what the scenario said")?;
     let said = String::from_utf8_lossy(&said);
     let outcome = judge(exit, &said);
-    let output = if outcome == Outcome::Passed { String::new() } else { end_of(&said) };
+    let output = if outcome == Outcome::Passed { String::new() } else { both_ends(&said) };
     Ok(Ended { seconds: began.elapsed().as_secs_f64(), outcome, output })
 }
 
@@ -92,10 +94,13 @@ fn judge(exit: Option<ExitStatus>, said: &str) -> Outcome {
     }
 }
 
-fn end_of(said: &str) -> String {
-    let start = said.len().saturating_sub(MOST_OUTPUT);
-    let start = (start..said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(said.len());
-    said[start..].to_owned()
+fn both_ends(said: &str) -> String {
+    if said.len() <= MOST_OUTPUT {
+        return said.to_owned();
+    }
+    let first = said.floor_char_boundary(BEGINNING);
+    let last = said.ceil_char_boundary(said.len() - (MOST_OUTPUT - BEGINNING));
+    format!("{}\n[...]\n{}", &said[..first], &said[last..])
 }
 
 #[cfg(test)]
@@ -116,9 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn long_output_keeps_its_end() {
-        let long = "ä".repeat(MOST_OUTPUT);
-        assert!(long.ends_with(&end_of(&long)) && end_of(&long).len() <= MOST_OUTPUT);
-        assert_eq!(end_of("short"), "short");
+    fn long_output_keeps_both_its_ends() {
+        let long = format!("panicked at a.rs{}the end", "ä".repeat(MOST_OUTPUT));
+        let kept = both_ends(&long);
+        assert!(kept.starts_with("panicked at a.rs") && kept.ends_with("the end"));
+        assert!(kept.len() <= MOST_OUTPUT + "\n[...]\n".len(), "{}", kept.len());
+        assert_eq!(both_ends("short"), "short");
     }
 }

@@ -18,24 +18,27 @@ fn text(runs: &[Run]) -> String {
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n{suites}</testsuites>\n")
 }
 
-/// A machine's own fault is a case too, since it is none of any scenario.
+/// What is wrong with the machine itself is a case too, since it is none of any scenario.
 fn suite(run: &Run) -> String {
-    let mut cases: String = run.scenarios.iter().map(|scenario| case(run, scenario)).collect();
-    let fault = run.fault.as_ref().map(ToString::to_string);
-    if let Some(fault) = &fault {
-        let name = escape(&run.kernel.name);
-        cases += &format!(
-            "    <testcase classname=\"{name}\" name=\"machine\"><error message=\"{}\"/></testcase>\n",
-            escape(fault)
-        );
-    }
+    let scenarios = run.scenarios.iter().map(|scenario| case(run, scenario));
+    let wrong = run.machine_failures();
+    let machine = wrong.iter().map(|failure| machine_case(run, failure));
+    let cases: String = scenarios.chain(machine).collect();
     format!(
         "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">\n{cases}  </testsuite>\n",
         escape(&run.kernel.name),
-        run.scenarios.len() + usize::from(fault.is_some()),
+        run.scenarios.len() + wrong.len(),
         run.count(|outcome| matches!(outcome, Outcome::Failed | Outcome::Hung)),
-        usize::from(fault.is_some()),
+        wrong.len(),
         run.count(|outcome| matches!(outcome, Outcome::Skipped(_))),
+    )
+}
+
+fn machine_case(run: &Run, failure: &str) -> String {
+    format!(
+        "    <testcase classname=\"{}\" name=\"machine\"><error message=\"{}\"/></testcase>\n",
+        escape(&run.kernel.name),
+        escape(failure)
     )
 }
 
@@ -86,6 +89,13 @@ mod tests {
         assert!(text.contains("<skipped message=\"no &quot;x&quot;\"/>"), "{text}");
         assert!(text.contains("panicked &amp; &lt;died&gt;</failure>"), "{text}");
         assert!(text.contains("<error message=\"panic: Kernel panic\"/>"), "{text}");
+    }
+
+    #[test]
+    fn a_kernel_on_which_nothing_ran_has_a_case_that_says_so() {
+        let text = text(&[run(&[Outcome::Skipped("why".into())])]);
+        assert!(text.contains("tests=\"2\" failures=\"0\" errors=\"1\" skipped=\"1\""), "{text}");
+        assert!(text.contains("name=\"machine\"><error message=\"nothing ran\"/>"), "{text}");
     }
 
     #[test]

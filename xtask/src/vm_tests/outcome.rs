@@ -112,7 +112,7 @@ impl Run {
 
     /// A line for each thing that is wrong; none if all is well.
     pub fn failures(&self) -> Vec<String> {
-        let mut failures: Vec<_> = self.fault.iter().map(ToString::to_string).collect();
+        let mut failures = self.machine_failures();
         for scenario in &self.scenarios {
             match scenario.outcome {
                 Outcome::Failed => failures.push(format!("{} fails", scenario.name)),
@@ -120,7 +120,14 @@ impl Run {
                 Outcome::Passed | Outcome::Skipped(_) => {}
             }
         }
-        if self.fault.is_none() && self.count(|outcome| *outcome == Outcome::Passed) == 0 {
+        failures
+    }
+
+    /// Those that are none of any scenario.
+    pub fn machine_failures(&self) -> Vec<String> {
+        let mut failures: Vec<_> = self.fault.iter().map(ToString::to_string).collect();
+        let skipped = self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
+        if self.fault.is_none() && skipped == self.scenarios.len() {
             failures.push("nothing ran".to_owned());
         }
         let planned = self.planned.unwrap_or_default();

@@ -8,7 +8,7 @@ use tokio::{
 };
 use vm_tests::{Client, Eni, has_tcx};
 
-use crate::setting::{Scenario, dual_stack, live, tc, within};
+use crate::setting::{Scenario, dual_stack, hook_flags, lab, live, tc, within};
 
 const BULK: u64 = 50_000_000;
 
@@ -23,7 +23,7 @@ async fn tcx_carries_both_families() {
 
 #[tokio::test]
 async fn auto_takes_the_best_hook_at_tc_that_the_kernel_has() {
-    let mut lab = dual_stack("hook_auto", "auto").await;
+    let mut lab = lab("hook_auto", |options| options.agent_flags = hook_flags("auto")).await;
     let datapath = lab.status().await.datapath;
     assert_eq!(datapath.hook.as_deref(), Some(tc()), "{}", datapath.reason);
     lab.done().await;

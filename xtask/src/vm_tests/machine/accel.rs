@@ -34,7 +34,7 @@ fn has_kvm() -> bool {
 }
 
 impl Engine {
-    /// The emulated machine's time is what its one processor has done, half a billion instructions
+    /// The emulated machine's time is what its one processor has done, a billion instructions
     /// a second, and where that waits its time leaps ahead. So deadlines mean the same on a busy
     /// host. With a second processor, kernels do not come up under this clock. A plain processor is
     /// a fifth faster than one with all that can be emulated.
@@ -49,7 +49,7 @@ impl Engine {
                 "-smp",
                 "1",
                 "-icount",
-                "shift=1,sleep=off",
+                "shift=0,sleep=off",
                 "-rtc",
                 "clock=vm",
             ],

@@ -23,7 +23,7 @@ const BACKEND: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 0, 0, 3), 6_443);
 const INTERFACE: &str = "lo";
 const PINS: &str = "/sys/fs/bpf/enigate";
 /// For all of it; it takes a fraction of a second.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Role {

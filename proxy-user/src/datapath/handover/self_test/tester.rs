@@ -29,6 +29,8 @@ use crate::datapath::{
     pattern,
 };
 
+/// For the owner, whose programs a verifier reads: seconds on a slow machine.
+const LOADING: Duration = Duration::from_secs(50);
 const PATIENCE: Duration = Duration::from_secs(8);
 const POLL: Duration = Duration::from_millis(1);
 const BULK: u64 = 4 << 20;
@@ -73,7 +75,7 @@ async fn raise_loopback() -> anyhow::Result<()> {
 /// What it says instead is the reason.
 async fn until_it_listens(owner: &mut Child) -> anyhow::Result<()> {
     let mut lines = BufReader::new(owner.stdout.take().context("its output")?).lines();
-    match timeout(PATIENCE, lines.next_line()).await.context("the owner: not listening yet")? {
+    match timeout(LOADING, lines.next_line()).await.context("the owner: not listening yet")? {
         Ok(Some(_listening)) => Ok(()),
         _ => {
             let mut said = String::new();

@@ -13,16 +13,13 @@ use crate::{
     control_plane::ControlPlane,
     eni::{Eni, Subnet},
     flood,
-    foreign::{Foreign, Spot},
     held::Held,
     kubectl,
-    links::HOST_LINK,
     load::{Load, Mix},
     network::Network,
     pki::Pki,
     place::Place,
     plan::{self, ENDPOINT, Plan},
-    programs::{self, Programs, has_tcx},
     resolver,
     rotation::{self, RotationReport, Step},
     state::{self, State},
@@ -124,24 +121,6 @@ impl Lab {
     /// Over IPv6, which the proxy listens on in a dual-stack lab.
     pub fn client_v6(&self) -> anyhow::Result<Client> {
         self.client.to((plan::v6_of(plan::PROXY), self.client.proxy().port()).into())
-    }
-
-    /// What sits on the proxy's interface, as the kernel says.
-    pub async fn programs(&self) -> anyhow::Result<Programs> {
-        self.proxy_place.inside().run(programs::on_host_link()).await
-    }
-
-    /// Puts a program on the proxy's interface that is not the agent's.
-    pub async fn attach_foreign(&self, spot: Spot) -> anyhow::Result<Foreign> {
-        self.proxy_place.inside().run(async move { Foreign::on(HOST_LINK, spot) }).await
-    }
-
-    /// Takes the agent's program away from TC, whichever of its hooks the kernel has.
-    pub async fn clear_tc(&self) -> anyhow::Result<()> {
-        if has_tcx() {
-            return self.state.unpin("link-tcx");
-        }
-        self.proxy_place.inside().run(async { programs::clear_clsact() }).await
     }
 
     /// So many SYNs from as many addresses and ports that nobody has: no answer is answered. Returns

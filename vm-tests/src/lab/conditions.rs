@@ -15,8 +15,10 @@ use tokio::{process::Command, time::sleep};
 use super::Lab;
 use crate::{
     eni::Eni,
+    foreign::{Foreign, Spot},
     links::{HOST_LINK, Links},
     place::Inside,
+    programs::{self, Programs, has_tcx},
     wire::sysctl,
 };
 
@@ -60,6 +62,24 @@ impl Lab {
             Ok(())
         };
         self.plane.network.router().run(lose).await
+    }
+
+    /// What sits on the proxy's interface, as the kernel says.
+    pub async fn programs(&self) -> anyhow::Result<Programs> {
+        self.proxy_place.inside().run(programs::on_host_link()).await
+    }
+
+    /// Puts a program on the proxy's interface that is not the agent's.
+    pub async fn attach_foreign(&self, spot: Spot) -> anyhow::Result<Foreign> {
+        self.proxy_place.inside().run(async move { Foreign::on(HOST_LINK, spot) }).await
+    }
+
+    /// Takes the agent's program away from TC, whichever of its hooks the kernel has.
+    pub async fn clear_tc(&self) -> anyhow::Result<()> {
+        if has_tcx() {
+            return self.state.unpin("link-tcx");
+        }
+        self.proxy_place.inside().run(async { programs::clear_clsact() }).await
     }
 
     /// One of the kernel's counters of `TcpExt`, as `nstat` calls it, of client and ENIs together;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::cargo::{self, Ebpf, Profile};
 
 /// That scenarios start where they are installed; `sh` must be.
-const TOOLS: [&str; 2] = ["sh", "unbound"];
+const TOOLS: [&str; 3] = ["sh", "unbound", "nft"];
 /// For people in the machine.
 const SHELL_TOOLS: [&str; 10] =
     ["bash", "cat", "dmesg", "grep", "ip", "ls", "mount", "ps", "tc", "tail"];
@@ -24,25 +24,26 @@ const GROUPS: &str = "root:x:0:\nunbound:x:100:\n";
 /// Builds all, and puts it into target/kernels/root.
 pub fn root(with_shell: bool) -> anyhow::Result<PathBuf> {
     let scenarios = build()?;
+    let root = empty_root()?;
+    install(&cargo::binary(Profile::Dev, "enigate")?, &root, "enigate")?;
+    install(&cargo::binary(Profile::Dev, "enigate-lab")?, &root, "enigate-lab")?;
+    install(&scenarios, &root, "scenarios")?;
+    let shell_tools: &[&str] = if with_shell { &SHELL_TOOLS } else { &[] };
+    for tool in TOOLS.iter().chain(shell_tools) {
+        match on_path(tool) {
+            Some(binary) => install(&binary, &root, tool)?,
+            None => println!("machines have no {tool}: it is not installed here"),
+        }
+    }
+    Ok(root)
+}
+
+fn empty_root() -> anyhow::Result<PathBuf> {
     let root = cargo::kernels().join("root");
     fs::remove_dir_all(&root).ok();
     for folder in ["bin", "etc", "lib64", "dev", "proc", "sys", "run", "tmp"] {
         let folder = root.join(folder);
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    }
-    let binaries = [
-        ("enigate", cargo::binary(Profile::Dev, "enigate")?),
-        ("enigate-lab", cargo::binary(Profile::Dev, "enigate-lab")?),
-        ("scenarios", scenarios),
-    ];
-    for (name, binary) in binaries {
-        install(&binary, &root, name)?;
-    }
-    let shell_tools: &[&str] = if with_shell { &SHELL_TOOLS } else { &[] };
-    for tool in TOOLS.iter().chain(shell_tools) {
-        if let Some(binary) = on_path(tool) {
-            install(&binary, &root, tool)?;
-        }
     }
     fs::write(root.join("etc/passwd"), USERS).context("writing users")?;
     fs::write(root.join("etc/group"), GROUPS).context("writing groups")?;

@@ -13,8 +13,8 @@ use anyhow::{Context as _, ensure};
 use super::image::archive;
 use crate::cargo;
 
-/// Links between namespaces, and the two parts of clsact.
-const WANTED: [&str; 3] = ["veth", "sch_ingress", "cls_bpf"];
+/// Links between namespaces, the two parts of clsact, and what loses packets by the dice.
+const WANTED: [&str; 5] = ["veth", "sch_ingress", "cls_bpf", "nf_tables", "nft_numgen"];
 
 /// What `modprobe` looks things up in; Debian's packages leave that to their installation.
 pub fn index(modules: &Path) -> anyhow::Result<()> {
@@ -32,19 +32,25 @@ pub fn pack(modules: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let (base, version) = stage(modules, &folder.join("staged"))?;
     let root = folder.join("modules");
     fs::remove_dir_all(&root).ok();
-    fs::create_dir_all(root.join("modules"))
-        .with_context(|| format!("creating {}", root.display()))?;
+    let inner = root.join("modules");
+    fs::create_dir_all(&inner).with_context(|| format!("creating {}", inner.display()))?;
+    let order = unpack_all(&base, &version, &inner)?;
+    fs::write(inner.join("order"), order.join("\n")).context("writing the order")?;
+    archive(&root, &folder.join("modules.cpio"))
+}
+
+/// Their names there, in the order in which they are to be loaded.
+fn unpack_all(base: &Path, version: &str, to: &Path) -> anyhow::Result<Vec<String>> {
     let mut order: Vec<String> = Vec::new();
     for wanted in WANTED {
-        for file in needed(&base, &version, wanted)? {
-            let name = unpack(&file, &root.join("modules"))?;
+        for file in needed(base, version, wanted)? {
+            let name = unpack(&file, to)?;
             if !order.contains(&name) {
                 order.push(name);
             }
         }
     }
-    fs::write(root.join("modules/order"), order.join("\n")).context("writing the order")?;
-    archive(&root, &folder.join("modules.cpio"))
+    Ok(order)
 }
 
 /// kmod wants to find lib/modules/VERSION below a folder.

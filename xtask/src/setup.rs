@@ -5,6 +5,7 @@ mod ebpf;
 mod fuzz;
 mod host;
 mod machines;
+mod vagrant;
 
 use std::process::ExitCode;
 
@@ -27,10 +28,12 @@ pub enum Purpose {
     Tests,
     /// Running the tests in virtual machines, beside building.
     Machines,
+    /// A check that is left out where this cannot be had.
+    Vagrantfile,
 }
 
 /// In the order in which they are installed: later ones need earlier ones.
-const ITEMS: [Item; 7] = [
+const ITEMS: [Item; 8] = [
     Item::new("C and C++ compiler", Purpose::Work, host::compiler, host::install_compiler),
     Item::new("eBPF compiler", Purpose::Work, ebpf::compiler, ebpf::install),
     Item::new("bpf-linker", Purpose::Work, ebpf::linker, ebpf::install),
@@ -38,6 +41,7 @@ const ITEMS: [Item; 7] = [
     Item::new("rustfmt and clippy", Purpose::Tests, host::lints, host::install_lints),
     Item::new("cargo-fuzz", Purpose::Tests, fuzz::tool, fuzz::install),
     Item::new("QEMU and kmod", Purpose::Machines, machines::tools, machines::install),
+    Item::new("Vagrant", Purpose::Vagrantfile, vagrant::tool, vagrant::install),
 ];
 
 struct Item {
@@ -56,9 +60,7 @@ impl Item {
     }
 
     fn is_for(&self, purpose: Purpose) -> bool {
-        // The tests have a part in machines.
-        let part = purpose == Purpose::Tests && self.purpose == Purpose::Machines;
-        self.purpose == Purpose::Work || self.purpose == purpose || part
+        self.purpose == Purpose::Work || self.purpose == purpose
     }
 }
 
@@ -72,20 +74,28 @@ enum State {
     Missing {
         remedy: String,
     },
+    /// Nothing can be done about it here; with what goes on without.
+    Unavailable {
+        why: String,
+    },
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.check {
         return Ok(if report() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    ensure(Purpose::Tests)?;
+    install(&ITEMS.iter().collect::<Vec<_>>())?;
     report();
     Ok(ExitCode::SUCCESS)
 }
 
 /// Installs what is missing; silent when nothing is.
 pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
-    for item in ITEMS.iter().filter(|item| item.is_for(purpose)) {
+    install(&ITEMS.iter().filter(|item| item.is_for(purpose)).collect::<Vec<_>>())
+}
+
+fn install(items: &[&Item]) -> anyhow::Result<()> {
+    for item in items {
         if let State::Missing { remedy } = (item.check)() {
             eprintln!("{} is missing: {remedy}", item.name);
             (item.install)().with_context(|| format!("setting up: {}", item.name))?;
@@ -97,11 +107,12 @@ pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
 /// Is all there?
 fn report() -> bool {
     let states = ITEMS.map(|item| (item.name, (item.check)()));
-    let complete = states.iter().all(|(_, state)| matches!(state, State::Present { .. }));
+    let complete = !states.iter().any(|(_, state)| matches!(state, State::Missing { .. }));
     let rows = states.map(|(name, state)| {
         let (word, detail) = match state {
             State::Present { found } => ("present", found),
             State::Missing { remedy } => ("missing", format!("to do: {remedy}")),
+            State::Unavailable { why } => ("left out", why),
         };
         [name.to_owned(), word.to_owned(), detail]
     });

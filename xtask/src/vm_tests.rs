@@ -75,19 +75,28 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     setup::ensure(setup::Purpose::Machines)?;
     if args.refresh {
         refresh::run(kernels)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if args.image {
+    } else if args.image {
         println!("{}", image::root(false)?.display());
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        return on_machines(args, &kernels);
     }
-    let guests = guests(args, &kernels)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_machines(args: &Args, kernels: &Kernels) -> anyhow::Result<ExitCode> {
+    let guests = guests(args, kernels)?;
     if args.shell {
         let guest = guests.first().context("--shell: there is no kernel")?;
         return machine::shell(guest, args.accel);
     }
     let runs = run_all(&guests, args.accel, args.jobs.max(1));
     finish(args, &runs)
+}
+
+/// Why no kernel can be had, where a host is none of Debian's.
+pub fn unavailable() -> Option<String> {
+    let kernels = Kernels::read().ok()?;
+    apt::unreachable(&kernels.chosen(&[], true).ok()?)
 }
 
 /// The subset of scenarios on all supported kernels, as a part of all tests.

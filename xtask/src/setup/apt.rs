@@ -17,6 +17,13 @@ pub fn install(packages: &[&str]) -> anyhow::Result<()> {
     )
 }
 
+/// Is there such a package, by the lists that are here?
+pub fn knows(package: &str) -> bool {
+    let said = Command::new("apt-cache").args(["policy", package]).output();
+    let said = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
+    said.is_ok_and(|said| said.contains("Candidate: ") && !said.contains("Candidate: (none)"))
+}
+
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet");

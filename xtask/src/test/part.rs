@@ -76,13 +76,22 @@ impl Part {
     }
 
     pub fn run(self, ebpf: Ebpf, harness: &[OsString]) -> Outcome {
-        if let Some(tool) = self.optional_tool().filter(|tool| !is_there(tool)) {
-            return Outcome::Unavailable(format!("{tool} is not installed"));
+        if let Some(why) = self.unavailable() {
+            return Outcome::Unavailable(why);
         }
         let started = Instant::now();
         match self.succeed(ebpf, harness) {
             Ok(()) => Outcome::Passed(started.elapsed()),
             Err(error) => Outcome::Failed(started.elapsed(), format!("{error:#}")),
+        }
+    }
+
+    /// Why the part is left out here.
+    fn unavailable(self) -> Option<String> {
+        let missing = self.optional_tool().filter(|tool| !is_there(tool));
+        match self {
+            Self::Kernels => vm_tests::unavailable(),
+            _ => missing.map(|tool| format!("{tool} is not installed")),
         }
     }
 
@@ -169,6 +178,8 @@ fn targets_of(package: &str) -> anyhow::Result<Vec<String>> {
 fn vagrant() -> Command {
     let mut command = Command::new("vagrant");
     command.args(["validate", "--ignore-provider"]).current_dir(cargo::root().join("vm-tests"));
+    // It would ask whether there is a newer Vagrant.
+    command.env("VAGRANT_CHECKPOINT_DISABLE", "1");
     command
 }
 

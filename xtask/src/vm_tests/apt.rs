@@ -1,6 +1,8 @@
 //! Debian's archive, asked through an apt with a configuration of its own: nothing of the host's
 //! changes, and suites that the host does not have can be asked.
 
+mod mirrors;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
+use self::mirrors::Mirrors;
 use super::{
     kernels::{Kernel, Package},
     modules,
@@ -24,20 +27,20 @@ pub struct Fetched {
     pub modules: PathBuf,
 }
 
+/// Why a kernel that is not here cannot come from anywhere.
+pub fn unreachable(kernels: &[&Kernel]) -> Option<String> {
+    let no_archive = Mirrors::of_this_host().err().map(|error| format!("{error:#}"));
+    no_archive.filter(|_| !kernels.iter().all(|kernel| is_unpacked(kernel)))
+}
+
 /// From the cache where it is there; what is pinned, or an error.
 pub fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
-    let folder = cargo::kernels().join(&kernel.name);
+    let folder = folder_of(kernel);
     let unpacked = folder.join("unpacked");
-    let pinned: String = kernel.package.iter().map(|package| format!("{package:?}\n")).collect();
-    let is_there = fs::read_to_string(folder.join("pinned")).is_ok_and(|was| was == pinned);
-    if !is_there {
+    if !is_unpacked(kernel) {
         fs::remove_dir_all(&folder).or_else(missing_is_fine)?;
-        fs::create_dir_all(&unpacked)
-            .with_context(|| format!("creating {}", unpacked.display()))?;
-        for file in download(kernel)? {
-            cargo::succeed(Command::new("dpkg-deb").arg("-x").arg(file).arg(&unpacked))?;
-        }
-        fs::write(folder.join("pinned"), pinned).context("noting what was unpacked")?;
+        unpack(kernel, &unpacked)?;
+        fs::write(folder.join("pinned"), pins_of(kernel)).context("noting what was unpacked")?;
     }
     let modules = modules_of(&unpacked)?;
     if !modules.join("modules.dep").is_file() {
@@ -45,6 +48,27 @@ pub fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
     }
     let modules_archive = modules::pack(&modules, &folder)?;
     Ok(Fetched { vmlinuz: vmlinuz_of(&unpacked, &modules)?, modules: modules_archive })
+}
+
+fn folder_of(kernel: &Kernel) -> PathBuf {
+    cargo::kernels().join(&kernel.name)
+}
+
+fn is_unpacked(kernel: &Kernel) -> bool {
+    let pinned = fs::read_to_string(folder_of(kernel).join("pinned"));
+    pinned.is_ok_and(|was| was == pins_of(kernel))
+}
+
+fn pins_of(kernel: &Kernel) -> String {
+    kernel.package.iter().map(|package| format!("{package:?}\n")).collect()
+}
+
+fn unpack(kernel: &Kernel, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("creating {}", to.display()))?;
+    for file in download(kernel)? {
+        cargo::succeed(Command::new("dpkg-deb").arg("-x").arg(file).arg(to))?;
+    }
+    Ok(())
 }
 
 fn missing_is_fine(error: std::io::Error) -> std::io::Result<()> {
@@ -175,60 +199,5 @@ impl Apt {
         })?;
         let entry = fs::read_dir(&folder).context("looking for the package")?.next();
         Ok(entry.context("apt-get download has left no file")??.path())
-    }
-}
-
-/// Where the host itself gets Debian's packages from.
-struct Mirrors {
-    main: String,
-    security: String,
-}
-
-impl Mirrors {
-    fn of_this_host() -> anyhow::Result<Self> {
-        let mut command = Command::new("apt-get");
-        command.args([
-            "indextargets",
-            "--format",
-            "$(REPO_URI) $(RELEASE)",
-            "Created-By: Packages",
-        ]);
-        Self::parse(&cargo::output(&mut command)?)
-    }
-
-    fn parse(said: &str) -> anyhow::Result<Self> {
-        let of = |is: &dyn Fn(&str) -> bool| {
-            let mut lines = said.lines().filter_map(|line| line.split_once(' '));
-            lines.find(|(_, suite)| is(suite)).map(|(uri, _)| uri.to_owned())
-        };
-        let security = of(&|suite| suite.ends_with("-security"));
-        // The archive alone has these.
-        let main = of(&|suite| suite.ends_with("-updates") || suite.ends_with("-backports"));
-        let (Some(main), Some(security)) = (main, security) else {
-            bail!(
-                "the kernels come from Debian's archive, and this host's apt sources have no \
-                 -updates and -security suites; bring a kernel with --vmlinuz and --modules"
-            );
-        };
-        Ok(Self { main, security })
-    }
-
-    fn of(&self, suite: &str) -> &str {
-        if suite.ends_with("-security") { &self.security } else { &self.main }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suites_come_from_the_hosts_own_mirrors() {
-        let said = "http://a.example/other/ cloud-sdk\nhttp://a.example/sec/ bookworm-security\n\
-                    http://a.example/deb/ bookworm\nhttp://a.example/deb/ bookworm-updates\n";
-        let mirrors = Mirrors::parse(said).expect("both");
-        assert_eq!(mirrors.of("bullseye-security"), "http://a.example/sec/");
-        assert_eq!(mirrors.of("trixie-backports"), "http://a.example/deb/");
-        assert!(Mirrors::parse("http://a.example/other/ cloud-sdk\n").is_err());
     }
 }

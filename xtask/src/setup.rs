@@ -119,3 +119,20 @@ fn report() -> bool {
     table::print(["item", "state", "which"], &rows);
     complete
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needed_for(purpose: Purpose) -> Vec<&'static str> {
+        ITEMS.iter().filter(|item| item.is_for(purpose)).map(|item| item.name).collect()
+    }
+
+    #[test]
+    fn what_a_part_of_the_tests_takes_fails_no_other_part() {
+        let tests = needed_for(Purpose::Tests);
+        assert!(!tests.contains(&"QEMU and kmod") && !tests.contains(&"Vagrant"), "{tests:?}");
+        let machines = needed_for(Purpose::Machines);
+        assert!(machines.contains(&"QEMU and kmod") && machines.contains(&"eBPF compiler"));
+    }
+}

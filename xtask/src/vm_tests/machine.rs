@@ -89,7 +89,8 @@ impl Guest {
 
     /// Its second serial line is our standard input and output.
     fn start(&self, engine: Engine) -> anyhow::Result<Child> {
-        let line = format!("{KERNEL_LINE} {SCALE} -- guest --to /dev/ttyS1{}", self.work);
+        let clocks = engine.kernel_line();
+        let line = format!("{KERNEL_LINE}{clocks} {SCALE} -- guest --to /dev/ttyS1{}", self.work);
         ensure!(line.len() <= LONGEST_LINE, "--only: longer than a kernel's command line: {line}");
         let complaints = File::create(self.folder.join("qemu.log")).context("creating qemu.log")?;
         let mut command = self.qemu(engine);
@@ -157,8 +158,10 @@ fn keep(guest: &Guest, run: &Run) -> anyhow::Result<()> {
 
 /// On this terminal, until the machine is off.
 pub fn shell(guest: &Guest, accel: Accel) -> anyhow::Result<ExitCode> {
-    let mut command = guest.qemu(accel.engine());
-    command.arg("-append").arg(format!("{KERNEL_LINE} quiet -- guest --shell"));
+    let engine = accel.engine();
+    let mut command = guest.qemu(engine);
+    let clocks = engine.kernel_line();
+    command.arg("-append").arg(format!("{KERNEL_LINE}{clocks} quiet -- guest --shell"));
     cargo::succeed(command.args(["-serial", "mon:stdio"]))?;
     Ok(ExitCode::SUCCESS)
 }

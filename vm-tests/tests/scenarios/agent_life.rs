@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vm_tests::{Client, Mix, Programs, Reply, Service};
 
-use crate::setting::{lab, live, opened};
+use crate::setting::{lab, live, opened, tc};
 
 /// The agent reads the kernel's counters every 2 s.
 const SAMPLED: Duration = Duration::from_secs(5);
@@ -65,6 +65,7 @@ async fn sigterm_ends_the_agent_cleanly_and_leaves_connections_working() {
 #[tokio::test]
 async fn detach_leaves_nothing_at_the_hook_and_the_next_agent_begins_anew() {
     let mut lab = lab("detached", |_| {}).await;
+    assert_eq!(lab.status().await.datapath.hook.as_deref(), Some(tc()), "what auto takes");
     request(&lab.client()).await;
     lab.agent().terminate().await.expect("terminated");
     assert!(lab.programs().await.expect("the kernel's answer").is_at_tc(), "it outlives its agent");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proxy_user::status::{HandoverStatus, Status};
-use vm_tests::Options;
+use vm_tests::{Held, Options};
 
 use crate::setting::{Scenario, dual_stack_with, flags, quick};
 
@@ -31,18 +31,22 @@ pub async fn handing_over(
 }
 
 #[tokio::test]
-async fn a_watch_is_handed_over_and_outlives_the_agent() {
+async fn watches_are_handed_over_and_outlive_the_agent() {
     let mut lab = handing_over("handover", &["--handover-after", "100ms"], |_| {}).await;
-    for client in [lab.client(), lab.client_v6().expect("a client")] {
-        let mut held = client.hold().await.expect("an echo");
-        let gone = |status: &_| handover(status).handed_over == 1;
-        lab.until("it is handed over", SOON, gone).await;
-        held.echo().await.expect("an echo by the program");
-        lab.agent().kill().await.expect("killed");
-        held.echo().await.expect("an echo without an agent");
-        lab.agent().restart().await.expect("an agent");
-        held.echo().await.expect("an echo beside another agent");
-        drop(held);
-    }
+    let (v4, v6) = (lab.client(), lab.client_v6().expect("a client"));
+    let mut held = [v4.hold().await.expect("an echo"), v6.hold().await.expect("an echo")];
+    lab.until("both are handed over", SOON, |status| handover(status).handed_over == 2).await;
+    all_echo(&mut held, "an echo by the program").await;
+    lab.agent().kill().await.expect("killed");
+    all_echo(&mut held, "an echo without an agent").await;
+    lab.agent().restart().await.expect("an agent");
+    all_echo(&mut held, "an echo beside another agent").await;
+    drop(held);
     lab.done().await;
+}
+
+async fn all_echo(held: &mut [Held], what: &str) {
+    for one in held {
+        one.echo().await.expect(what);
+    }
 }

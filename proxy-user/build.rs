@@ -4,7 +4,13 @@
 //! without the packet path and says so when it is asked for it, so that host unit tests need no
 //! eBPF toolchain.
 
-use std::{env, ffi::OsString, fs, path::PathBuf, process::Command};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -40,8 +46,7 @@ fn main() -> anyhow::Result<()> {
 
 fn build(toolchain: &Toolchain) -> anyhow::Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
-    // A target folder of its own: the outer cargo holds the lock of the shared one.
-    let target = out.join("ebpf-target");
+    let target = target_folder(&out)?;
     let mut command = toolchain.cargo_build();
     command
         .args(["--quiet", "--package", "proxy-ebpf", "--bins", "--features", "programs"])
@@ -55,6 +60,14 @@ fn build(toolchain: &Toolchain) -> anyhow::Result<()> {
     }
     println!("cargo:rustc-cfg=ebpf_built");
     Ok(())
+}
+
+/// One of its own, since the outer cargo holds the lock of the shared one that it lies in; and the
+/// same for all that run this script, for clippy, tests and releases each have an `OUT_DIR`.
+fn target_folder(out: &Path) -> anyhow::Result<PathBuf> {
+    // target/PROFILE/build/PACKAGE/out
+    let shared = out.ancestors().nth(4);
+    Ok(shared.with_context(|| format!("{}: lies in no target folder", out.display()))?.join("ebpf"))
 }
 
 /// BTF for the maps and the verifier's log, and the architecture whose registers aya binds to.

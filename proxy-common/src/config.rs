@@ -40,8 +40,7 @@ pub enum Opens {
     /// The program: it makes the entries of a new connection itself.
     #[default]
     Program = 0,
-    /// The listener: the program keeps a record of each connection from its SYN on, so that it can
-    /// be handed over.
+    /// The listener: what it has accepted can be handed over.
     Listener = 1,
 }
 
@@ -70,10 +69,6 @@ impl Events {
 }
 
 impl Config {
-    /// Added to the mark of sockets whose connections are too young to be handed over: only their
-    /// SYNs are put on record.
-    pub const YOUNG: u32 = 1 << 16;
-
     /// The address in this place.
     #[inline(always)]
     pub const fn address(&self, local: LocalId) -> Addr {

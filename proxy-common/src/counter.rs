@@ -13,13 +13,10 @@ pub enum Counter {
     /// Packets that the agent's own sockets sent of a connection that is forwarded, and that were
     /// dropped.
     Guarded = 3,
-    /// Connections that will stay with the listener: there was no room for a record of them.
-    Untracked = 4,
 }
 
 impl Counter {
-    pub const ALL: &[Self] =
-        &[Self::EventsLost, Self::MssClamped, Self::HandedOver, Self::Guarded, Self::Untracked];
+    pub const ALL: &[Self] = &[Self::EventsLost, Self::MssClamped, Self::HandedOver, Self::Guarded];
 }
 
 /// Places in the map: room to grow without a new layout.

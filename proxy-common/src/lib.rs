@@ -18,4 +18,4 @@ pub mod stamp;
 pub mod track;
 
 /// Version of all map layouts together. Pinned maps of another version are never touched.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;

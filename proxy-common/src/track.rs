@@ -1,5 +1,6 @@
 //! What is known of a connection that user space has accepted, until the program can take it over:
-//! the record that the program keeps from the client's SYN on, and what the agent adds to it.
+//! the record that the program keeps from the moment on at which the agent asks for it, and what the
+//! agent adds to that. Most connections end before they are worth one.
 //!
 //! Both are found by the key of the client's packets, from either direction
 //! ([`crate::flow::Flow::twin`]). All numbers are in host byte order.
@@ -7,7 +8,7 @@
 use crate::{addr::Family, backend::bpf_spin_lock, stamp::Stamp};
 
 /// Tells a connection from an earlier one between the same ends, so that what is left of that never
-/// meets this one. Drawn by the program.
+/// meets this one. Drawn by the agent.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TrackId(pub u32);
@@ -28,14 +29,14 @@ pub enum Stage {
     HandedOver = 1,
 }
 
-/// Written by the program alone, under the lock.
+/// Made by the agent, and from then on written by the program alone, under the lock.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Track {
     pub lock: bpf_spin_lock,
     pub id: TrackId,
     pub stage: Stage,
-    /// When the SYN came.
+    /// When the agent accepted it.
     pub began: Stamp,
     pub client: Leg,
     pub backend: Leg,
@@ -57,7 +58,8 @@ impl Track {
     };
 }
 
-/// One of the connection's two ends, and the agent's socket that faces it, as their packets tell.
+/// One of the connection's two ends, and the agent's socket that faces it, as their packets tell since
+/// there is a record. What was before it, the sockets know ([`Arm`]).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Leg {
@@ -73,6 +75,7 @@ pub struct Leg {
     pub tsval: u32,
     /// The newest timestamp that our socket has sent to this end.
     pub own_tsval: u32,
+    /// What their SYNs have offered, as the agent's socket knows it.
     pub peer: Offer,
     pub own: Offer,
     pub flags: u32,
@@ -91,20 +94,18 @@ impl Leg {
         flags: 0,
     };
 
-    /// This end's SYN has come: `end` and `peer` mean something.
-    pub const HEARD: u32 = 1;
-    /// Our SYN has left: `own` means something.
-    pub const SAID: u32 = 1 << 1;
+    /// `end` means something.
+    pub const COUNTED: u32 = 1;
     /// `acked` and `edge` mean something.
-    pub const ACKED: u32 = 1 << 2;
-    /// `promised` means something: our socket has sent more than its SYN since it is not young.
-    pub const PROMISED: u32 = 1 << 4;
+    pub const ACKED: u32 = 1 << 1;
+    /// `promised` means something.
+    pub const PROMISED: u32 = 1 << 2;
     /// `tsval` means something.
-    pub const STAMPED: u32 = 1 << 5;
+    pub const STAMPED: u32 = 1 << 3;
     /// `own_tsval` means something.
-    pub const OWN_STAMPED: u32 = 1 << 6;
+    pub const OWN_STAMPED: u32 = 1 << 4;
     /// A FIN or a RST has passed, either way.
-    pub const OVER: u32 = 1 << 7;
+    pub const OVER: u32 = 1 << 5;
 
     /// All of these.
     #[inline(always)]

@@ -45,8 +45,6 @@ pub trait Environment {
         otherwise: R,
         change: impl FnOnce(&mut Track) -> R,
     ) -> R;
-    /// An empty one.
-    fn insert_track(&self, client: &FlowKey) -> Result<(), InsertError>;
     fn remove_track(&self, client: &FlowKey);
     /// Of a connection that was handed over.
     fn shift(&self, client: &FlowKey, id: TrackId, direction: Direction) -> Option<&Shift>;

@@ -2,8 +2,10 @@
 //! all that came from either end has reached the other and was acknowledged there, and this packet
 //! is the next.
 //!
-//! Everything that went to a socket was counted before it did. A byte anywhere else makes an
-//! equality false, and the connection stays with the agent.
+//! Everything that has gone to a socket since there is a record was counted before it did, and what
+//! had passed the program before that was in the socket when its numbers were read: a grace period
+//! lies between the two. A byte anywhere else makes an equality false, and the connection stays with
+//! the agent.
 
 use proxy_common::{
     addr::Family,
@@ -70,16 +72,14 @@ const fn is_plain(flags: Flags) -> bool {
     flags.0 & (Flags::SYN | Flags::FIN | Flags::RST | Flags::ACK) == Flags::ACK
 }
 
-/// Both sides of it have been on record since their SYNs, and neither wants to end. Where timestamps
-/// are in use, so has one of each: else the first that an end gets from the other may look older
-/// than the last (RFC 7323, section 5.2).
+/// A packet of each side is on record, and neither wants to end. Where timestamps are in use, so is
+/// one of each: else the first that an end gets from the other may look older than the last (RFC
+/// 7323, section 5.2).
 #[inline(always)]
 const fn is_known(leg: &Leg, seen: &Seen) -> bool {
     let is_stamped = leg.agreed() & Offer::TIMESTAMPS == 0
         || leg.has(Leg::STAMPED | Leg::OWN_STAMPED) && seen.is_stamped;
-    leg.has(Leg::HEARD | Leg::SAID | Leg::ACKED | Leg::PROMISED)
-        && leg.flags & Leg::OVER == 0
-        && is_stamped
+    leg.has(Leg::COUNTED | Leg::ACKED | Leg::PROMISED) && leg.flags & Leg::OVER == 0 && is_stamped
 }
 
 /// Each end's next timestamp becomes the next after the last that our socket has sent to the other;

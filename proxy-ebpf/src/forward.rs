@@ -53,8 +53,8 @@ fn forward_segment<P: Behind, E: Environment>(
     let segment = parse::segment(packet, config)?;
     let to = match known(packet, &segment, environment)? {
         Known::Flow(translation) => translation,
-        Known::Nothing { .. } if awaits(&segment, config) => {
-            return Err(handover::attend(packet, &segment, environment));
+        Known::Nothing { .. } if is_the_listeners(&segment, config) => {
+            return Err(Reason::Relayed);
         }
         Known::Nothing { unanswered } if opens(&segment, config) => {
             must_have_hops(&segment)?;
@@ -190,10 +190,12 @@ fn moves_on<E: Environment>(flow: &Flow, segment: &Segment, environment: &E) -> 
     !this_alone && environment.now().since(flow.seen) >= SYN_UNANSWERED
 }
 
-/// The listener takes new connections, and this may be one.
+/// The listener takes new connections, and carries those that are not in the table: this is of one of
+/// its legs, or may be.
 #[inline(always)]
-fn awaits(segment: &Segment, config: &Config) -> bool {
-    config.opens == Opens::Listener && segment.key.local_port == config.listen
+fn is_the_listeners(segment: &Segment, config: &Config) -> bool {
+    let port = segment.key.local_port;
+    config.opens == Opens::Listener && (port == config.listen || config.sources.contains(port))
 }
 
 #[inline(always)]

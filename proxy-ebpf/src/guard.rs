@@ -3,9 +3,8 @@
 //! agent has died would end a connection that goes on without it.
 
 use proxy_common::{
-    config::Config,
     counter::Counter,
-    flow::{Direction, FlowKey},
+    flow::FlowKey,
     track::{Stage, TrackId},
 };
 
@@ -13,7 +12,7 @@ use crate::{
     environment::Environment,
     handover::{client_key, leg},
     packet::Behind,
-    parse::{self, Flags},
+    parse,
     seen::{self, Seen},
     track,
 };
@@ -25,15 +24,15 @@ pub enum Leave {
     Refused,
 }
 
-/// `mark`: of the socket that sends the packet.
+/// `mark`: of the socket that sends the packet. Sockets of young connections have none, and pay for
+/// no more than this look.
 #[inline(always)]
 pub fn guard<P: Behind, E: Environment>(packet: &mut P, mark: u32, environment: &E) -> Leave {
     let Some(config) = environment.config() else { return Leave::Granted };
-    let wanted = wanted(config, mark);
-    if wanted == NONE {
+    if config.mark == 0 || config.mark != mark {
         return Leave::Granted;
     }
-    let Some((key, family)) = parse::answers(packet, config, wanted) else {
+    let Some((key, family)) = parse::answers(packet, config) else {
         return Leave::Granted;
     };
     let Some(mut seen) = environment.scratch() else { return Leave::Granted };
@@ -47,36 +46,16 @@ pub fn guard<P: Behind, E: Environment>(packet: &mut P, mark: u32, environment: 
     leave
 }
 
-/// TCP's flags: none of them.
-const NONE: u8 = 0;
-
-/// Packets of such a socket are looked at if they have one of these flags. Most connections end
-/// young, and pay for no more than their SYNs.
-#[inline(always)]
-const fn wanted(config: &Config, mark: u32) -> u8 {
-    if config.mark == 0 {
-        NONE
-    } else if mark == config.mark {
-        Flags::ANY
-    } else if mark == config.mark | Config::YOUNG {
-        Flags::SYN
-    } else {
-        NONE
-    }
-}
-
 /// `key`: of the packets of the end that this one goes to.
 #[inline(always)]
 fn put_on_record<E: Environment>(key: &FlowKey, seen: &Seen, environment: &E) -> Leave {
-    let flow = environment.flow(key).filter(|flow| flow.track != TrackId::NONE);
-    let (client, direction, id) = match &flow {
-        Some(flow) => (client_key(key, flow), flow.direction, flow.track),
-        // Of a client for whom no backend is chosen yet.
-        None => (*key, Direction::ToBackend, TrackId::NONE),
+    let Some(flow) = environment.flow(key).filter(|flow| flow.track != TrackId::NONE) else {
+        return Leave::Granted;
     };
+    let (client, direction, id) = (client_key(key, &flow), flow.direction, flow.track);
     drop(flow);
     environment.with_track(&client, Leave::Granted, |track| {
-        if id != TrackId::NONE && id != track.id {
+        if id != track.id {
             return Leave::Granted;
         }
         if track.stage == Stage::HandedOver {

@@ -1,5 +1,6 @@
-//! A connection that was accepted in user space: its packets go to the agent's sockets and are kept
-//! on record, until with one of them the program takes it over and forwards it from then on.
+//! A connection that was accepted in user space: its packets go to the agent's sockets. Once the agent
+//! has made a record of it they are counted there, until with one of them the program takes the
+//! connection over and forwards it from then on.
 
 use proxy_common::{
     config::Opens,
@@ -7,12 +8,11 @@ use proxy_common::{
     event::Change,
     flow::{Direction, Flow, FlowKey},
     reason::Reason,
-    stamp::Stamp,
     track::{Arm, Leg, Shift, Stage, Track, TrackId},
 };
 
 use crate::{
-    environment::{Environment, InsertError},
+    environment::Environment,
     flip,
     packet::Behind,
     parse::{Flags, Segment},
@@ -27,40 +27,6 @@ pub const fn client_key(key: &FlowKey, flow: &Flow) -> FlowKey {
         Direction::ToBackend => *key,
         Direction::ToClient => flow.twin(key.local),
     }
-}
-
-/// A client's packet for the listener, of which there is no entry in the table: the agent has not
-/// chosen a backend yet, or will carry it to the end.
-///
-/// A function of its own, for its part of the stack.
-#[inline(never)]
-pub fn attend<P: Behind, E: Environment>(
-    packet: &mut P,
-    segment: &Segment,
-    environment: &E,
-) -> Reason {
-    let Some(mut seen) = environment.scratch() else { return Reason::Relayed };
-    if !seen::see(packet, segment.family, &mut seen) {
-        return Reason::Malformed;
-    }
-    let is_syn = segment.flags.opens();
-    let (id, now) = match is_syn {
-        true => (TrackId(environment.random() | 1), environment.now()),
-        false => (TrackId::NONE, Stamp::ZERO),
-    };
-    if is_syn && environment.insert_track(&segment.key).is_err_and(InsertError::is_full) {
-        environment.count(Counter::Untracked);
-    }
-    let seen: &Seen = &seen;
-    environment.with_track(&segment.key, (), |track| {
-        if is_syn && (track.id == TrackId::NONE || track::begins_anew(track, seen)) {
-            track::begin(track, id, now, seen);
-        } else {
-            track::hear(&mut track.client, seen);
-            track::count(&mut track.client, seen);
-        }
-    });
-    Reason::Relayed
 }
 
 /// What became of a packet, by its record.
@@ -167,7 +133,6 @@ fn arm<'a, E: Environment>(
 ) -> Option<&'a Arm> {
     // Without the guard, which is there while the listener opens, a record is not kept whole.
     environment.config().filter(|config| config.opens == Opens::Listener)?;
-    // First: of a connection that has not been armed yet, its client has none.
     let twin = environment.flow(&flow.twin(segment.key.local))?;
     let may = twin.track == flow.track && segment.hops > 1;
     drop(twin);

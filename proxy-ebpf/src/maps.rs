@@ -157,11 +157,6 @@ impl Environment for Maps {
     }
 
     #[inline(always)]
-    fn insert_track(&self, client: &FlowKey) -> Result<(), InsertError> {
-        TRACKS.insert(client, &EMPTY_TRACK, u64::from(BPF_NOEXIST)).map_err(refused)
-    }
-
-    #[inline(always)]
     fn remove_track(&self, client: &FlowKey) {
         // Nothing there is what was asked for.
         let _absent = TRACKS.remove(client);
@@ -245,9 +240,6 @@ impl Environment for Maps {
 const fn refused(code: i32) -> InsertError {
     if code == -E2BIG { InsertError::Full } else { InsertError::Taken }
 }
-
-/// Not on the stack, which is small.
-static EMPTY_TRACK: Track = Track::EMPTY;
 
 /// The agent looks for events by itself: waking it for each would cost the packet more than all else.
 ///

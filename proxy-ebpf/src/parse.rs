@@ -116,7 +116,6 @@ impl Flags {
     pub const SYN: u8 = 0x02;
     pub const RST: u8 = 0x04;
     pub const ACK: u8 = 0x10;
-    pub const ANY: u8 = 0xff;
 
     #[inline(always)]
     pub const fn has(self, flags: u8) -> bool {
@@ -190,30 +189,19 @@ fn too_short<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Reason {
     }
 }
 
-/// A packet of ours that has one of the wanted flags: the key of the packets that answer it.
+/// A packet of ours: the key of the packets that answer it.
 #[inline(always)]
-pub fn answers<P: Packet>(
-    packet: &mut P,
-    config: &Config,
-    wanted: u8,
-) -> Option<(FlowKey, Family)> {
+pub fn answers<P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, Family)> {
     match family(packet.head::<Ethernet>()?.kind)? {
-        Family::V4 => answers_over::<Ipv4, P>(packet, config, wanted),
-        Family::V6 => answers_over::<Ipv6, P>(packet, config, wanted),
+        Family::V4 => answers_over::<Ipv4, P>(packet, config),
+        Family::V6 => answers_over::<Ipv6, P>(packet, config),
     }
 }
 
 #[inline(always)]
-fn answers_over<I: Ip, P: Packet>(
-    packet: &mut P,
-    config: &Config,
-    wanted: u8,
-) -> Option<(FlowKey, Family)> {
+fn answers_over<I: Ip, P: Packet>(packet: &mut P, config: &Config) -> Option<(FlowKey, Family)> {
     let frame = packet.head::<Frame<I>>()?;
     frame.ip.carries_tcp().ok()?;
-    if !Flags(frame.tcp.flags).has(wanted) {
-        return None;
-    }
     let key = FlowKey {
         remote: frame.ip.destination(),
         remote_port: Port::from_word(frame.tcp.destination),

@@ -1,10 +1,7 @@
 //! What a packet tells of the leg that it passes: pure, and under the record's lock, where nothing
 //! may be called.
 
-use proxy_common::{
-    stamp::Stamp,
-    track::{Leg, Seed, Stage, Track, TrackId},
-};
+use proxy_common::track::{Leg, Seed};
 
 use crate::{parse::Flags, seen::Seen};
 
@@ -14,43 +11,15 @@ pub const fn after(one: u32, other: u32) -> bool {
     (one.wrapping_sub(other) as i32) > 0
 }
 
-#[inline(always)]
-pub const fn later(one: u32, other: u32) -> u32 {
-    if after(one, other) { one } else { other }
-}
-
 /// The later one, or the new one where the old means nothing yet.
 #[inline(always)]
 pub const fn newest(means_something: bool, old: u32, new: u32) -> u32 {
     if means_something && after(old, new) { old } else { new }
 }
 
-/// Begins the record of a connection with its client's SYN; whatever it was is forgotten.
-#[inline(always)]
-pub fn begin(track: &mut Track, id: TrackId, now: Stamp, syn: &Seen) {
-    track.id = id;
-    track.stage = Stage::Relayed;
-    track.began = now;
-    // Without its flags a leg means nothing; to write all of it, older kernels would call something.
-    track.client.flags = 0;
-    track.backend.flags = 0;
-    hear(&mut track.client, syn);
-}
-
-/// Does this SYN of the client's begin another connection than the one on record? It may for as
-/// long as the handshake goes on; after that the stack answers it, and the record is not to be lost
-/// to whoever forges one.
-#[inline(always)]
-pub fn begins_anew(track: &Track, syn: &Seen) -> bool {
-    track.client.flags & (Leg::ACKED | Leg::HEARD) == Leg::HEARD && track.client.end != syn.end
-}
-
 /// A packet has come from this end. Its data are not yet counted.
 #[inline(always)]
 pub fn hear(leg: &mut Leg, seen: &Seen) {
-    if seen.flags.has(Flags::SYN) {
-        hear_syn(leg, seen);
-    }
     if seen.flags.has(Flags::FIN | Flags::RST) {
         leg.flags |= Leg::OVER;
     }
@@ -66,55 +35,31 @@ pub fn hear(leg: &mut Leg, seen: &Seen) {
     }
 }
 
-/// The data of a packet that goes to our socket. A SYN's were counted when it was heard.
+/// The data of a packet that goes to our socket. A SYN bears none that count: the connection is open.
 #[inline(always)]
 pub fn count(leg: &mut Leg, seen: &Seen) {
     if !seen.flags.has(Flags::SYN) {
-        leg.end = later(seen.end, leg.end);
+        reach(leg, seen.end);
     }
 }
 
-/// What the socket knows besides: of packets that came by another way.
+/// What the socket knows besides: of packets that came before the record, or by another way.
 #[inline(always)]
 pub fn sow(leg: &mut Leg, seed: &Seed) {
-    leg.end = later(seed.end, leg.end);
-    leg.acked = later(seed.acked, leg.acked);
+    reach(leg, seed.end);
+    leg.acked = newest(leg.has(Leg::ACKED), leg.acked, seed.acked);
 }
 
-/// One that comes again tells nothing new.
 #[inline(always)]
-fn hear_syn(leg: &mut Leg, seen: &Seen) {
-    if leg.has(Leg::HEARD) {
-        return;
-    }
-    leg.end = seen.end;
-    leg.peer = seen.offer;
-    leg.flags |= Leg::HEARD;
+fn reach(leg: &mut Leg, end: u32) {
+    leg.end = newest(leg.has(Leg::COUNTED), leg.end, end);
+    leg.flags |= Leg::COUNTED;
 }
 
-/// A packet of our socket's leaves for this end.
+/// A packet of our socket's leaves for this end. What it has promised before, a later packet says
+/// again: a window never shrinks (tcp_select_window in net/ipv4/tcp_output.c).
 #[inline(always)]
 pub fn say(leg: &mut Leg, seen: &Seen) {
-    match seen.flags.has(Flags::SYN) {
-        true => introduce(leg, seen),
-        false => promise(leg, seen),
-    }
-}
-
-/// Our socket's SYN leaves for this end. What it promises, a later packet says again: a window never
-/// shrinks (tcp_select_window in net/ipv4/tcp_output.c).
-#[inline(always)]
-fn introduce(leg: &mut Leg, seen: &Seen) {
-    if seen.flags.opens() {
-        // To a backend, perhaps not the first one: what was known of another is of no use.
-        leg.flags = 0;
-    }
-    leg.own = seen.offer;
-    leg.flags |= Leg::SAID;
-}
-
-#[inline(always)]
-fn promise(leg: &mut Leg, seen: &Seen) {
     if seen.flags.has(Flags::FIN | Flags::RST) {
         leg.flags |= Leg::OVER;
     }

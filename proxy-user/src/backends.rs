@@ -233,6 +233,7 @@ impl Backends {
             state,
             resolved: known.is_in_answer(),
             own_zone: self.rules.zone.holds(address.ip()),
+            segment: known.segment,
         }
     }
 

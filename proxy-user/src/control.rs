@@ -146,7 +146,11 @@ impl Control {
         let Some(outcome) = finding.outcome() else { return };
         let at = Instant::now();
         let begun = at.checked_sub(finding.took).unwrap_or(at);
-        self.backends.probed(finding.backend, outcome, Probed { begun, at });
+        self.backends.probed(
+            finding.backend,
+            outcome,
+            Probed { begun, at, segment: finding.segment },
+        );
         self.publish(&Cause::Probed(finding));
     }
 

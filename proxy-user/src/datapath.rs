@@ -23,7 +23,6 @@ pub mod routes;
 mod socket;
 pub mod sockmap;
 pub mod tally;
-mod tcp;
 
 use std::{os::fd::OwnedFd, sync::Arc};
 

@@ -24,4 +24,5 @@ mod report;
 pub mod status;
 mod succession;
 pub mod table;
+mod tcp;
 mod zone;

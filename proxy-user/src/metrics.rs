@@ -182,8 +182,6 @@ impl Scrape {
         out.counter("enigate_handover_armed", help, plain(handover.armed))?;
         let help = "Packets of the agent's sockets kept from the wire after their handover";
         out.counter("enigate_handover_guarded", help, plain(handover.guarded))?;
-        let help = "SYNs without room for a record";
-        out.counter("enigate_handover_untracked", help, plain(handover.untracked))?;
         let relayed = handover.relayed.iter().map(|(why, n)| (label("reason", why), *n));
         out.counter("enigate_handover_relayed", "Relayed to their end, by reason", relayed)
     }

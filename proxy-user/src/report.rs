@@ -137,7 +137,6 @@ impl Report {
             sockmap: self.datapath.mover.sockmap().map(|sockmap| sockmap.status()),
             handover: self.datapath.mover.handover().map(|handover| HandoverStatus {
                 guarded: view.counted.guarded,
-                untracked: view.counted.untracked,
                 ..handover.status()
             }),
         }

@@ -179,8 +179,6 @@ pub struct HandoverStatus {
     /// Packets of the agent's own sockets that were kept from the wire, their connections having been
     /// handed over.
     pub guarded: u64,
-    /// SYNs that found no room for a record.
-    pub untracked: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

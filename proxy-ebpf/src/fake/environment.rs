@@ -156,18 +156,6 @@ impl Environment for FakeEnvironment {
         self.tracks.borrow_mut().get_mut(client).map_or(otherwise, change)
     }
 
-    fn insert_track(&self, client: &FlowKey) -> Result<(), InsertError> {
-        let mut tracks = self.tracks.borrow_mut();
-        if tracks.contains_key(client) {
-            return Err(InsertError::Taken);
-        }
-        if tracks.len() >= self.capacity {
-            return Err(InsertError::Full);
-        }
-        tracks.insert(*client, Track::EMPTY);
-        Ok(())
-    }
-
     fn remove_track(&self, client: &FlowKey) {
         self.tracks.borrow_mut().remove(client);
     }

@@ -12,7 +12,7 @@ use proxy_common::{
     config::{Config, Opens},
     flow::{Direction, Flow, FlowKey, Half},
     stamp::Stamp,
-    track::{Arm, Seed, Stage, TrackId},
+    track::{Arm, Leg, Offer, Seed, Stage, Track, TrackId},
 };
 
 use super::{CLIENT, CLIENT6, End, LISTEN, PROXY, PROXY6, Tcp, eni, eni6, key};
@@ -81,7 +81,18 @@ impl Session {
         [key(self.client, LISTEN), key(self.eni, SOURCE)]
     }
 
-    /// What the agent writes before it connects.
+    /// What the agent writes once the connection is old enough, and the two entries with it.
+    pub fn track(&self, id: TrackId) -> Track {
+        let leg = |peer, own| {
+            let offer = |scale| {
+                let flags = Offer::SCALE | Offer::SACK | Offer::TIMESTAMPS;
+                Offer { mss: 1_460, scale, flags }
+            };
+            Leg { peer: offer(peer), own: offer(own), ..Leg::EMPTY }
+        };
+        Track { id, client: leg(7, 6), backend: leg(3, 2), ..Track::EMPTY }
+    }
+
     pub fn flows(&self, track: TrackId) -> [Flow; 2] {
         let flow = |direction, to: End, own_port| Flow {
             bytes: 0,
@@ -117,27 +128,27 @@ impl Session {
         }
     }
 
-    /// The handshake with the client, up to where it can be accepted.
-    pub fn accepted(&self) -> Vec<Act> {
+    /// Both handshakes, and the question, of which there is no record.
+    pub fn young(&self) -> Vec<Act> {
+        let asked = CLIENTS + ASKED;
         vec![
             relayed(self.clients(SYN, [CLIENTS.wrapping_sub(1), 0], offer(7, [100, 0]))),
             granted(self.fronts(SYN | ACK, [FRONTS - 1, CLIENTS], offer(6, [7_000, 100])), 100),
             relayed(self.clients(ACK, [CLIENTS, FRONTS], stamps([101, 7_000]))),
-        ]
-    }
-
-    /// The handshake with the ENI, a question and its answer.
-    pub fn relayed(&self) -> Vec<Act> {
-        let (asked, answered) = (CLIENTS + ASKED, ENIS + ANSWERED);
-        let (passed_on, returned) = (BACKS + ASKED, FRONTS + ANSWERED);
-        let with = |payload: &[u8], segment| Tcp { payload: payload.to_vec(), ..segment };
-        vec![
             granted(self.backs(SYN, [BACKS - 1, 0], offer(2, [8_000, 0])), 100),
             relayed(self.enis(SYN | ACK, [ENIS - 1, BACKS], offer(3, [300, 8_000]))),
             granted(self.backs(ACK, [BACKS, ENIS], stamps([8_001, 300])), 30),
             relayed(with(b"ask", self.clients(ACK, [CLIENTS, FRONTS], stamps([110, 7_000])))),
             granted(self.fronts(ACK, [FRONTS, asked], stamps([7_010, 110])), 2),
             granted(with(b"ask", self.backs(ACK, [BACKS, ENIS], stamps([8_010, 300]))), 30),
+        ]
+    }
+
+    /// The answer, with which both ends and both sockets have said something that is on record.
+    pub fn grown(&self) -> Vec<Act> {
+        let (asked, answered) = (CLIENTS + ASKED, ENIS + ANSWERED);
+        let (passed_on, returned) = (BACKS + ASKED, FRONTS + ANSWERED);
+        vec![
             relayed(with(b"reply", self.enis(ACK, [ENIS, passed_on], stamps([310, 8_010])))),
             granted(self.backs(ACK, [passed_on, answered], stamps([8_020, 310])), 30),
             granted(with(b"reply", self.fronts(ACK, [FRONTS, asked], stamps([7_020, 110]))), 2),
@@ -224,6 +235,10 @@ impl Session {
 fn segment(ends: [End; 2], flags: u8, numbers: [u32; 2], options: Vec<u8>) -> Tcp {
     let [sequence, acknowledgement] = numbers;
     Tcp { sequence, acknowledgement, options, ..Tcp::new(ends[0], ends[1], flags) }
+}
+
+fn with(payload: &[u8], segment: Tcp) -> Tcp {
+    Tcp { payload: payload.to_vec(), ..segment }
 }
 
 const fn relayed(segment: Tcp) -> Act {

@@ -2,7 +2,7 @@ extern crate std;
 
 use std::{boxed::Box, vec::Vec};
 
-use proxy_common::{addr::Family, config::Config, event::FlowEvent, flow::Half};
+use proxy_common::{addr::Family, event::FlowEvent, flow::Half};
 
 use super::*;
 use crate::{
@@ -23,14 +23,9 @@ fn environment() -> FakeEnvironment {
 }
 
 fn play(environment: &FakeEnvironment, acts: impl IntoIterator<Item = Act>) {
-    play_marked(environment, acts, MARK);
-}
-
-/// `mark`: of the agent's sockets.
-fn play_marked(environment: &FakeEnvironment, acts: impl IntoIterator<Item = Act>, mark: u32) {
     for act in acts {
         let mut frame = act.segment.frame();
-        let said = |frame: &mut FakePacket| guard(frame, mark, environment);
+        let said = |frame: &mut FakePacket| guard(frame, MARK, environment);
         let expected = match &act.fate {
             Fate::Forwarded(segment) => {
                 let sent = forward(&mut frame, environment);
@@ -55,24 +50,27 @@ fn play_marked(environment: &FakeEnvironment, acts: impl IntoIterator<Item = Act
     }
 }
 
-fn id(environment: &FakeEnvironment, session: &Session) -> TrackId {
-    environment.tracks.borrow()[&session.keys()[0]].id
-}
+const ID: TrackId = TrackId(7);
 
-/// Accepted, connected and armed.
-fn armed(environment: &FakeEnvironment, session: &Session) {
-    armed_marked(environment, session, MARK);
-}
-
-fn armed_marked(environment: &FakeEnvironment, session: &Session, mark: u32) {
-    play_marked(environment, session.accepted(), mark);
-    let id = id(environment, session);
-    for (key, flow) in session.keys().iter().zip(session.flows(id)) {
+/// What the agent does once it is old enough.
+fn enter(environment: &FakeEnvironment, session: &Session) {
+    for (key, flow) in session.keys().iter().zip(session.flows(ID)) {
         environment.insert(key, &flow).unwrap();
     }
-    play_marked(environment, session.relayed(), mark);
+    environment.tracks.borrow_mut().insert(session.keys()[0], session.track(ID));
+}
+
+fn arm_as(environment: &FakeEnvironment, session: &Session, id: TrackId) {
     let arm: &'static Arm = Box::leak(Box::new(session.arm(id)));
     environment.arms.borrow_mut().insert(session.keys()[0], arm);
+}
+
+/// Accepted, connected, on record and armed.
+fn armed(environment: &FakeEnvironment, session: &Session) {
+    play(environment, session.young());
+    enter(environment, session);
+    play(environment, session.grown());
+    arm_as(environment, session, ID);
 }
 
 #[test]
@@ -103,23 +101,32 @@ fn a_connection_that_is_not_armed_stays_with_the_agent() {
 }
 
 #[test]
-fn of_a_young_socket_the_syn_is_on_record_and_what_it_promises_only_once_it_is_grown() {
+fn a_young_connection_leaves_nothing_in_the_kernel() {
     for family in FAMILIES {
         let (environment, session) = (environment(), Session::of(family));
-        armed_marked(&environment, &session, MARK | Config::YOUNG);
-        let track = environment.tracks.borrow()[&session.keys()[0]];
-        for leg in [&track.client, &track.backend] {
-            assert!(leg.has(Leg::HEARD | Leg::SAID | Leg::ACKED));
-            assert_eq!(leg.flags & (Leg::PROMISED | Leg::OWN_STAMPED), 0);
+        play(&environment, session.young());
+        play(&environment, session.grown());
+        assert!(environment.flows.borrow().is_empty() && environment.tracks.borrow().is_empty());
+    }
+}
+
+#[test]
+fn what_has_not_been_heard_of_every_end_and_socket_takes_nothing_over() {
+    for family in FAMILIES {
+        for missing in 0..4 {
+            let (environment, session) = (environment(), Session::of(family));
+            play(&environment, session.young());
+            let mut grown = session.grown();
+            let early = grown.remove(missing);
+            play(&environment, [early]);
+            enter(&environment, &session);
+            play(&environment, grown);
+            arm_as(&environment, &session, ID);
+            let first = session.handed_over().swap_remove(0);
+            let is_the_clients = missing == 3;
+            let fate = if is_the_clients { first.fate } else { Fate::Relayed };
+            play(&environment, [Act { segment: first.segment, fate }]);
         }
-        let mut acts = session.relayed();
-        let acknowledgement = acts.pop().unwrap();
-        // One to the client, and one to the backend.
-        for grown in acts.into_iter().rev().filter(|act| matches!(act.fate, Fate::Granted)).take(2)
-        {
-            play(&environment, [acknowledgement.clone(), grown]);
-        }
-        play(&environment, session.handed_over());
     }
 }
 
@@ -129,8 +136,7 @@ fn what_is_left_of_an_earlier_connection_takes_nothing_over() {
         let (environment, session) = (environment(), Session::of(Family::V4));
         armed(&environment, &session);
         if is_arm {
-            let arm = session.arm(TrackId(id(&environment, &session).0 ^ 2));
-            environment.arms.borrow_mut().insert(session.keys()[0], Box::leak(Box::new(arm)));
+            arm_as(&environment, &session, TrackId(ID.0 ^ 2));
         } else {
             let mut flow = environment.flow(&session.keys()[0]).unwrap();
             flow.track.0 ^= 2;
@@ -159,35 +165,23 @@ fn without_the_other_entry_nothing_is_taken_over() {
 }
 
 #[test]
-fn a_syn_on_a_finished_connection_goes_to_the_listener_and_begins_a_record() {
+fn a_syn_on_a_finished_connection_clears_it_away_and_goes_to_the_listener() {
     for family in FAMILIES {
         let (environment, session) = (environment(), Session::of(family));
         armed(&environment, &session);
         play(&environment, session.handed_over());
         play(&environment, session.finished());
-        let before = id(&environment, &session);
         play(&environment, [session.next_syn()]);
-        assert!(environment.flows.borrow().is_empty());
-        assert_ne!(id(&environment, &session), before);
+        assert!(environment.flows.borrow().is_empty() && environment.tracks.borrow().is_empty());
     }
-}
-
-#[test]
-fn a_full_map_of_records_leaves_the_connection_to_the_agent_and_says_so() {
-    let (mut environment, session) = (environment(), Session::of(Family::V4));
-    environment.capacity = 0;
-    play(&environment, session.accepted());
-    assert_eq!(environment.counted(Counter::Untracked), 1);
 }
 
 #[test]
 fn a_relayed_connection_is_known_to_be_in_use_and_how_to_reset_it() {
     let (environment, session) = (environment(), Session::of(Family::V4));
-    play(&environment, session.accepted());
-    for (key, flow) in session.keys().iter().zip(session.flows(id(&environment, &session))) {
-        environment.insert(key, &flow).unwrap();
-    }
-    play(&environment, session.relayed());
+    play(&environment, session.young());
+    enter(&environment, &session);
+    play(&environment, session.grown());
     let arm = session.arm(TrackId::NONE);
     for (key, acked) in session.keys().iter().zip([arm.client.acked, arm.backend.acked]) {
         let flow = environment.flow_now(key).unwrap();

@@ -18,6 +18,8 @@ pub struct Known {
     pub id: BackendId,
     pub presence: Presence,
     judge: Judge,
+    /// See [`Probed::segment`].
+    pub segment: u16,
     /// While probes fail.
     fault: Option<Fault>,
 }
@@ -37,11 +39,13 @@ pub enum Presence {
     },
 }
 
-/// When a probe was begun, and when it ended.
+/// When a probe was begun, and when it ended; and what it has found out besides.
 #[derive(Clone, Copy, Debug)]
 pub struct Probed {
     pub begun: Instant,
     pub at: Instant,
+    /// The largest segment that the backend takes, in bytes; 0 where that is not known.
+    pub segment: u16,
 }
 
 impl Presence {
@@ -63,11 +67,14 @@ impl Presence {
 
 impl Known {
     pub fn new(id: BackendId, presence: Presence) -> Self {
-        Self { id, presence, judge: Judge::default(), fault: None }
+        Self { id, presence, judge: Judge::default(), segment: 0, fault: None }
     }
 
     pub fn hear(&mut self, outcome: Outcome, probed: Probed, rules: &Rules) {
         self.judge.hear(outcome, rules.thresholds);
+        if probed.segment != 0 {
+            self.segment = probed.segment;
+        }
         if outcome == Outcome::Passed {
             self.fault = None;
             return;

@@ -15,6 +15,8 @@ pub struct Backend {
     pub resolved: bool,
     /// Is it in one of the appliance's own subnets?
     pub own_zone: bool,
+    /// The largest segment that it takes, in bytes, as its probes tell; 0 where that is not known.
+    pub segment: u16,
 }
 
 /// Why connections to a backend are to end.

@@ -93,7 +93,7 @@ impl Story {
     }
 
     fn probe(&mut self, last: u8, outcome: Outcome) -> Vec<(u8, BackendState)> {
-        let probed = Probed { begun: self.now, at: self.now };
+        let probed = Probed { begun: self.now, at: self.now, segment: 0 };
         self.backends.probed(address(last), outcome, probed);
         self.states()
     }
@@ -208,7 +208,7 @@ fn reasons(story: &mut Story, cause: &Cause<'_>, happens: impl FnOnce(&mut Story
 
 fn finding(last: u8, result: Result<(), &str>) -> Finding {
     let result = result.map_err(|error| std::io::Error::other(error).into());
-    Finding { backend: address(last), result, took: Duration::ZERO }
+    Finding { backend: address(last), result, took: Duration::ZERO, segment: 0 }
 }
 
 #[test]

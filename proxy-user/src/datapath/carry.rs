@@ -115,8 +115,8 @@ impl Carrier {
         route: &Route,
     ) -> Result<Opened, Failure> {
         let listen = client.local_addr().map_err(|_| Failure::ClientBroke)?;
-        let trail = self.mover.trail(listen, peer);
-        let Reached { backend, stream, passage } = route.reach.any(&trail).await?;
+        let prospect = self.mover.prospect(&client, listen, peer);
+        let Reached { backend, stream, passage } = route.reach.any(&prospect).await?;
         let source = stream.local_addr().map_err(|_| Failure::BackendBroke)?;
         let Preface { consumer, server_name, read, .. } = preface;
         let vpce = consumer.as_ref().and_then(|consumer| consumer.vpce.as_ref());

@@ -6,41 +6,45 @@ mod chase;
 mod counts;
 mod dial;
 mod kept;
+mod legs;
 mod passage;
+mod prospect;
+mod segments;
 pub mod self_test;
-mod trail;
 
 use std::{
     io,
     net::SocketAddr,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use proxy_common::{
     addr::{Addr, Port},
     config::{LocalId, MAX_LOCALS, PortRange},
     flow::FlowKey,
-    track::Track,
+    track::Leg,
 };
 use socket2::SockRef;
 
-use self::{chase::Chase, counts::Counts};
+use self::{chase::Chase, counts::Counts, segments::Told};
 pub use self::{
     counts::Obstacle,
     dial::connect,
     kept::{Connection, Frame, Kept},
     passage::Passage,
-    trail::Trail,
+    prospect::Prospect,
 };
 use super::{
     account::Account,
-    kernel::{Kernel, YOUNG, records::Records},
+    kernel::{self, Kernel, grace::Graces, records::Records},
     relay::{Manner, Pair, relay},
-    tally::Failure,
-    tcp,
+    tally::{Failure, lock},
 };
-use crate::{config::HandoverAfter, status::HandoverStatus};
+use crate::{config::HandoverAfter, status::HandoverStatus, tcp};
 
 #[derive(Debug)]
 pub struct Handover {
@@ -55,8 +59,8 @@ pub struct Handover {
     counts: Counts,
     pub kept: Kept,
     listening: Vec<OwnedFd>,
-    /// The largest segment that the listener tells clients of, bytes.
-    segment: AtomicU16,
+    told: Mutex<Told>,
+    graces: Graces,
     /// Whatever can go, goes.
     is_urgent: AtomicBool,
 }
@@ -78,7 +82,6 @@ impl Handover {
         listening: Vec<OwnedFd>,
     ) -> io::Result<Self> {
         for socket in &listening {
-            SockRef::from(socket).set_mark(YOUNG)?;
             tcp::promise_at_first(socket, dial::PROMISE)?;
         }
         Ok(Self {
@@ -91,7 +94,8 @@ impl Handover {
             counts: Counts::default(),
             kept: Kept::default(),
             listening,
-            segment: AtomicU16::new(u16::MAX),
+            told: Mutex::default(),
+            graces: Graces::start()?,
             is_urgent: AtomicBool::new(false),
         })
     }
@@ -147,18 +151,22 @@ impl Handover {
         self.locals.get(usize::from(local.0)).copied().unwrap_or_default()
     }
 
+    /// What the listener tells clients of the segments that we take.
+    fn told(&self) -> Told {
+        *lock(&self.told)
+    }
+
     /// A backend takes no larger segments than the listener tells clients of: from the next client
     /// on it tells them of those.
-    fn learn(&self, track: &Track) {
-        let takes = track.backend.peer.mss;
-        if takes != 0 && takes < track.client.own.mss && takes < self.segment.load(Relaxed) {
-            self.segment.store(takes, Relaxed);
-            for socket in &self.listening {
-                if let Err(error) = SockRef::from(socket).set_tcp_mss(takes.into()) {
-                    tracing::warn!(
-                        "the listener cannot ask for segments of {takes} bytes: {error}"
-                    );
-                }
+    fn learn(&self, client: &Leg, backend: &Leg) {
+        let takes = backend.peer.mss;
+        let Ok(now) = kernel::now() else { return };
+        if !lock(&self.told).lower(takes, client.own.mss, now) {
+            return;
+        }
+        for socket in &self.listening {
+            if let Err(error) = SockRef::from(socket).set_tcp_mss(takes.into()) {
+                tracing::warn!("the listener cannot ask for segments of {takes} bytes: {error}");
             }
         }
     }

@@ -5,6 +5,7 @@
 
 mod attach;
 mod detach;
+pub mod grace;
 mod host;
 mod load;
 mod pins;
@@ -25,7 +26,7 @@ use anyhow::Context as _;
 use proxy_common::{
     addr::Addr,
     backend::{BackendId, MAX_BACKENDS},
-    config::{Config, Events, MAX_LOCALS, Opens, PortRange},
+    config::{Events, MAX_LOCALS, Opens, PortRange},
     counter::Counter,
     event::FlowEvent,
     reason::Reason,
@@ -82,11 +83,8 @@ pub struct Attachment {
     pub is_alone: bool,
 }
 
-/// `SO_MARK` of the sockets of connections that can be handed over: the guard at egress knows them by
-/// it.
+/// `SO_MARK` of the sockets of connections that are on record: the guard at egress knows them by it.
 pub const MARK: u32 = 0xe916;
-/// The same, for as long as they are too young for it.
-pub const YOUNG: u32 = MARK | Config::YOUNG;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {

@@ -2,9 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use tokio::net::TcpStream;
+
 use super::{
     account::Account,
-    handover::{Handover, Obstacle, Outcome, Passage, Trail},
+    handover::{Handover, Obstacle, Outcome, Passage, Prospect},
     relay::{Manner, Pair, relay},
     sockmap::Sockmap,
     tally::Failure,
@@ -49,10 +51,15 @@ impl Mover {
         }
     }
 
-    /// Of a client that has just been accepted: where to look for its record, if there is one.
-    pub fn trail(&self, local: SocketAddr, peer: SocketAddr) -> Result<Arc<Trail>, Obstacle> {
+    /// Of a client that has just been accepted: may it be handed over?
+    pub fn prospect(
+        &self,
+        stream: &TcpStream,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Result<Prospect, Obstacle> {
         match self {
-            Self::Handover(handover) => Trail::find(handover, local, peer),
+            Self::Handover(handover) => Prospect::of(handover, stream, local, peer),
             Self::Relay | Self::Sockmap(_) => Err(Obstacle::NotWanted),
         }
     }

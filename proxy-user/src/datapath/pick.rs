@@ -51,6 +51,7 @@ mod tests {
             state: *state,
             resolved: true,
             own_zone: id % 2 == 0,
+            segment: 0,
         };
         let backends = (0..).zip(states).map(backend).collect();
         Snapshot { generation: 1, is_judged: true, backends, ..Snapshot::default() }

@@ -10,7 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{
-    handover::{Obstacle, Passage, Trail, connect},
+    handover::{Obstacle, Passage, Prospect, connect},
     ledger::Ledger,
     pick::candidates,
     socket,
@@ -47,19 +47,19 @@ pub struct Reached {
 type Attempt = (Backend, io::Result<Reached>);
 
 impl Reach {
-    /// `trail`: of the client, where the connection may be handed over.
-    pub async fn any(&self, trail: &Result<Arc<Trail>, Obstacle>) -> Result<Reached, Failure> {
+    /// `prospect`: the client, where its connection may be handed over.
+    pub async fn any(&self, prospect: &Result<Prospect, Obstacle>) -> Result<Reached, Failure> {
         let snapshot = self.snapshots.borrow().clone();
         let open = |backend: &Backend| self.ledger.traffic(backend.address).open.load(Relaxed);
         let suits =
-            |backend: &Backend| trail.as_ref().is_ok_and(|trail| trail.suits(backend.address));
+            |backend: &Backend| prospect.as_ref().is_ok_and(|client| client.suits(backend.address));
         let order = candidates(&snapshot, open, suits, &mut fastrand::Rng::new());
         if order.is_empty() {
             return Err(Failure::NoBackend);
         }
         let mut attempts = FuturesUnordered::new();
         for backend in order {
-            attempts.push(attempt(backend, trail, self.limit, self.legs));
+            attempts.push(attempt(backend, prospect, self.limit, self.legs));
             match timeout(HEAD_START, attempts.next()).await {
                 Ok(Some(ended)) => {
                     if let Some(reached) = self.reached(ended)? {
@@ -104,12 +104,12 @@ impl Reach {
 
 async fn attempt(
     backend: Backend,
-    trail: &Result<Arc<Trail>, Obstacle>,
+    prospect: &Result<Prospect, Obstacle>,
     limit: Duration,
     legs: Legs,
 ) -> Attempt {
     let connect = async {
-        let (stream, passage) = timeout(limit, connect(&backend, trail)).await??;
+        let (stream, passage) = timeout(limit, connect(&backend, prospect)).await??;
         socket::prepare(&stream, legs)?;
         Ok(Reached { backend, stream, passage })
     };

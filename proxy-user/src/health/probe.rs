@@ -17,13 +17,18 @@ use super::{
     judge::Outcome,
     tls::Tls,
 };
-use crate::config::{Endpoint, HealthConfig, Probing};
+use crate::{
+    config::{Endpoint, HealthConfig, Probing},
+    tcp::TcpInfo,
+};
 
 #[derive(Debug)]
 pub struct Finding {
     pub backend: SocketAddr,
     pub result: Result<(), ProbeError>,
     pub took: Duration,
+    /// The largest segment that it takes, in bytes; 0 where that is not known.
+    pub segment: u16,
 }
 
 impl Finding {
@@ -66,14 +71,21 @@ impl Probe {
 
     pub async fn of(&self, backend: SocketAddr) -> Finding {
         let started = Instant::now();
-        let result = self.ask(backend, started).await;
-        Finding { backend, result, took: started.elapsed() }
+        let mut segment = 0;
+        let result = self.ask(backend, started, &mut segment).await;
+        Finding { backend, result, took: started.elapsed(), segment }
     }
 
     /// The connection is gone when this returns: closed, or reset.
-    async fn ask(&self, backend: SocketAddr, started: Instant) -> Result<(), ProbeError> {
+    async fn ask(
+        &self,
+        backend: SocketAddr,
+        started: Instant,
+        segment: &mut u16,
+    ) -> Result<(), ProbeError> {
         let within = Limit { length: self.limit, started };
         let stream = within.limit(Stage::Connection, connect(backend)).await?;
+        *segment = TcpInfo::of(&stream)?.terms().takes;
         match &self.question {
             Question::Tcp => Ok(()),
             Question::Tls(tls) => within.limit(Stage::Handshake, tls.greet(stream)).await,

@@ -61,5 +61,4 @@ async fn most_are_handed_over(lab: &mut Scenario, worth: usize) {
     let handover = handover(&status);
     println!("{worth} were worth it: {handover:?}");
     assert!(handover.handed_over as usize > worth / 3, "{} of {worth}", handover.handed_over);
-    assert_eq!(handover.untracked, 0);
 }

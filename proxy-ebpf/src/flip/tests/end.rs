@@ -9,8 +9,12 @@ use proxy_common::track::{Offer, Shift};
 use crate::{
     parse::Flags,
     seen::Seen,
-    track::{after, later},
+    track::{after, newest},
 };
+
+const fn later(one: u32, other: u32) -> u32 {
+    newest(true, one, other)
+}
 
 #[derive(Clone, Debug)]
 pub struct Packet {
@@ -88,20 +92,9 @@ impl End {
         self.first.wrapping_add(self.sends.len() as u32)
     }
 
-    pub fn syn(&mut self, is_answer: bool) -> Seen {
-        let window = self.room.min(0xffff) as u16;
-        self.promised = self.peers_first.wrapping_add(window.into());
-        Seen {
-            sequence: self.first.wrapping_sub(1),
-            acknowledgement: if is_answer { self.peers_first } else { 0 },
-            end: self.first,
-            window,
-            flags: Flags(Flags::SYN | if is_answer { Flags::ACK } else { 0 }),
-            is_stamped: true,
-            tsval: self.clock,
-            offer: self.offer(),
-            ..Seen::NOTHING
-        }
+    /// With its SYN, whose window is not scaled.
+    pub fn promise_at_first(&mut self) {
+        self.promised = self.peers_first.wrapping_add(self.room.min(0xffff) as u32);
     }
 
     /// At most so many bytes from there on, as far as they are written and the edge allows.

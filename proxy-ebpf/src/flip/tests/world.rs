@@ -1,5 +1,5 @@
 //! Two ends, the agent's two sockets between them, a relay between those, and the program where all
-//! packets pass.
+//! packets pass on their way to the sockets.
 
 extern crate std;
 
@@ -8,14 +8,13 @@ use std::{vec, vec::Vec};
 use proxy_common::{
     addr::Family,
     flow::Direction,
-    stamp::Stamp,
     track::{Arm, Leg, Seed, Stage, Track, TrackId},
 };
 
 use super::end::{End, Packet};
 use crate::{
     flip::flip,
-    track::{begin, count, hear, say},
+    track::{count, hear, say},
 };
 
 pub const ID: TrackId = TrackId(7);
@@ -28,7 +27,11 @@ pub struct World {
     /// Under way from an end, and to it.
     up: [Vec<Packet>; 2],
     down: [Vec<Packet>; 2],
+    /// Past the program, and not yet at the socket.
+    behind: [Vec<Packet>; 2],
     pub track: Track,
+    /// The agent has made the record.
+    is_on_record: bool,
     pub arm: Option<Arm>,
 }
 
@@ -53,13 +56,17 @@ pub enum Step {
     Relay(usize, usize),
     Deliver(usize, usize),
     DeliverDown(usize, usize),
-    /// The program sees it, the stack has no room for it.
+    /// From the program on to the socket, or to nobody: the stack has no room for it.
+    Enter(usize, usize),
     LoseBehind(usize, usize),
     LoseDown(usize, usize),
     Repeat(usize, usize),
     Tick(usize, usize),
     /// All comes to rest, except for what was not yet written.
     Settle,
+    /// The agent makes the record, and waits for a grace period: whatever had passed the program by
+    /// then enters its socket.
+    Record,
     Arm,
 }
 
@@ -79,7 +86,9 @@ impl World {
             sockets: [end(2, 0), end(3, 1)],
             up: [vec![], vec![]],
             down: [vec![], vec![]],
+            behind: [vec![], vec![]],
             track: Track::EMPTY,
+            is_on_record: false,
             arm: None,
         };
         world.shake_hands();
@@ -87,24 +96,35 @@ impl World {
     }
 
     fn shake_hands(&mut self) {
-        let Self { ends: [client, backend], sockets: [front, back], track, .. } = self;
-        begin(track, ID, Stamp::ZERO, &client.syn(false));
-        say(&mut track.client, &front.syn(true));
-        say(&mut track.backend, &back.syn(false));
-        hear(&mut track.backend, &backend.syn(true));
+        let Self { ends: [client, backend], sockets: [front, back], .. } = self;
+        for end in [&mut *client, backend, front, back] {
+            end.promise_at_first();
+        }
         for (end, socket) in [(client, front), (backend, back)] {
             end.edge = socket.promised;
             socket.edge = end.promised;
             (end.recent, socket.recent) = (socket.clock, end.clock);
         }
-        self.client_sends(0);
-        self.socket_sends(1, 0, 0);
     }
 
-    fn client_sends(&mut self, most: usize) {
-        let packet = self.ends[0].emit(0, most);
-        self.up[0].push(packet);
-        self.arrive(0, 0, true);
+    fn record(&mut self) {
+        if self.is_on_record {
+            return;
+        }
+        let leg =
+            |end: &End, socket: &End| Leg { peer: end.offer(), own: socket.offer(), ..Leg::EMPTY };
+        let [client, backend] = [0, 1].map(|who| leg(&self.ends[who], &self.sockets[who]));
+        self.track = Track { id: ID, client, backend, ..Track::EMPTY };
+        self.is_on_record = true;
+        self.grace_period();
+    }
+
+    fn grace_period(&mut self) {
+        for who in [0, 1] {
+            while !self.behind[who].is_empty() {
+                self.enter(who, 0);
+            }
+        }
     }
 
     pub fn is_handed_over(&self) -> bool {
@@ -126,8 +146,9 @@ impl World {
                 self.socket_sends(who, self.sockets[who].acked, much);
             }
             Step::Relay(who, much) => self.relay(who, much),
-            Step::Deliver(who, which) => self.arrive(who, which, true),
-            Step::LoseBehind(who, which) => self.arrive(who, which, false),
+            Step::Deliver(who, which) => self.arrive(who, which),
+            Step::Enter(who, which) => self.enter(who, which),
+            Step::LoseBehind(who, which) => drop(taken(&mut self.behind[who], which)),
             Step::DeliverDown(who, which) => self.arrive_down(who, which),
             Step::LoseDown(who, which) => drop(taken(&mut self.down[who], which)),
             Step::Repeat(who, which) => {
@@ -140,7 +161,9 @@ impl World {
                 self.sockets.iter_mut().for_each(|socket| ticks(socket, 1));
             }
             Step::Settle => (0..3).for_each(|_| self.round()),
-            Step::Arm => self.arm = Some(self.arming()),
+            Step::Record => self.record(),
+            Step::Arm if self.is_on_record => self.arm = Some(self.arming()),
+            Step::Arm => {}
         }
     }
 
@@ -159,7 +182,9 @@ impl World {
     fn socket_sends(&mut self, who: usize, from: usize, most: usize) {
         if !self.is_handed_over() {
             let packet = self.sockets[who].emit(from, most);
-            say(self.leg(who), &packet.seen());
+            if self.is_on_record {
+                say(self.leg(who), &packet.seen());
+            }
             self.down[who].push(packet);
         }
     }
@@ -172,8 +197,18 @@ impl World {
         from.read = until;
     }
 
-    fn arrive(&mut self, who: usize, which: usize, is_taken: bool) {
+    fn enter(&mut self, who: usize, which: usize) {
+        if let Some(packet) = taken(&mut self.behind[who], which) {
+            self.sockets[who].receive(&packet);
+        }
+    }
+
+    fn arrive(&mut self, who: usize, which: usize) {
         let Some(packet) = taken(&mut self.up[who], which) else { return };
+        if !self.is_on_record {
+            self.behind[who].push(packet);
+            return;
+        }
         if !self.is_handed_over() {
             let seen = packet.seen();
             hear(self.leg(who), &seen);
@@ -182,9 +217,7 @@ impl World {
                 arm.is_some_and(|arm| flip(&mut self.track, WAYS[who], Family::V4, &seen, &arm));
             if !flips {
                 count(self.leg(who), &seen);
-                if is_taken {
-                    self.sockets[who].receive(&packet);
-                }
+                self.behind[who].push(packet);
                 return;
             }
             self.holds_nothing();
@@ -235,8 +268,9 @@ impl World {
                 self.send(who, if again { end.acked } else { end.sent }, 10_000);
             }
             while !self.up[who].is_empty() {
-                self.arrive(who, 0, true);
+                self.arrive(who, 0);
             }
+            self.grace_period();
             self.relay(who, 10_000);
         }
         for who in [0, 1] {

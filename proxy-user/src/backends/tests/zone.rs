@@ -45,7 +45,7 @@ fn each_family_has_its_own_preference() {
     let mut story = story();
     let [near, far] = ["[fd00::1]:443", "[fd01::1]:443"].map(|v6| v6.parse().unwrap());
     story.backends.answered(&BTreeSet::from([address(1), address(100), far]), story.now);
-    let passed = Probed { begun: story.now, at: story.now };
+    let passed = Probed { begun: story.now, at: story.now, segment: 0 };
     for backend in [address(1), address(100), far] {
         story.backends.probed(backend, Outcome::Passed, passed);
     }

@@ -49,8 +49,6 @@ pub struct Counted {
     pub mss_clamped: u64,
     /// Packets of the agent's own sockets that were kept from the wire.
     pub guarded: u64,
-    /// SYNs without room for a record.
-    pub untracked: u64,
 }
 
 impl Counted {
@@ -62,7 +60,6 @@ impl Counted {
             events_lost: kernel.counter(Counter::EventsLost)?,
             mss_clamped: kernel.counter(Counter::MssClamped)?,
             guarded: kernel.counter(Counter::Guarded)?,
-            untracked: kernel.counter(Counter::Untracked)?,
         })
     }
 

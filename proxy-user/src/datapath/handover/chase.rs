@@ -1,5 +1,5 @@
-//! One connection on its way into the flow table: relayed as any other, and armed at moments when
-//! user space holds nothing of it. The program takes it over when nothing is on its way at all; bulk
+//! One connection on its way into the flow table: relayed as any other, put on record when it is worth
+//! it, and armed at moments when user space holds nothing of it. The program takes it over when nothing is on its way at all; bulk
 //! that never comes to that has its windows shut for a moment.
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
     io::{self, ErrorKind},
     pin::Pin,
     sync::atomic::Ordering::Relaxed,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -15,16 +15,19 @@ use proxy_common::flow::Direction;
 use socket2::SockRef;
 use tokio::{
     net::TcpStream,
+    sync::oneshot,
     time::{Instant, Sleep, sleep},
 };
 
-use super::{Handover, Obstacle, Outcome, Passage, dial::PROMISE};
-use crate::datapath::{
-    account::Account,
-    kernel::MARK,
-    relay::{Manner, Pair, Relay, relay},
-    socket,
-    tally::{Failure, Open},
+use super::{Handover, Obstacle, Outcome, Passage, dial::PROMISE, legs::legs};
+use crate::{
+    datapath::{
+        account::Account,
+        kernel::MARK,
+        relay::{Manner, Pair, Relay, relay},
+        socket,
+        tally::{Failure, Open},
+    },
     tcp::{self, Repair},
 };
 
@@ -48,6 +51,8 @@ pub struct Chase<'a> {
     relay: Relay<'a>,
     passage: Passage,
     state: State,
+    /// While it is [`State::Recorded`].
+    grace: Option<oneshot::Receiver<()>>,
     timer: Pin<Box<Sleep>>,
     rest: Duration,
     /// Tells a connection that ended early from one that found no moment.
@@ -59,6 +64,8 @@ pub struct Chase<'a> {
 enum State {
     /// Until it has moved enough, or is old enough.
     Young,
+    /// Until a grace period is over: what passed the program before that has reached its socket.
+    Recorded,
     /// Until user space holds nothing.
     Ready,
     Armed {
@@ -86,6 +93,7 @@ impl<'a> Chase<'a> {
             account,
             relay: relay(pair, account, manner),
             state: State::Young,
+            grace: None,
             timer: Box::pin(sleep(handover.after.age)),
             rest: REST,
             obstacle: Obstacle::Short,
@@ -110,7 +118,11 @@ impl<'a> Chase<'a> {
         loop {
             let is_due = self.timer.as_mut().poll(context).is_ready();
             let next = match self.state {
-                State::Young if is_due || self.has_moved_enough() => self.make_ready(),
+                State::Young if is_due || self.has_moved_enough() => self.grow(),
+                State::Recorded => match self.poll_grace(context) {
+                    Poll::Ready(next) => next,
+                    Poll::Pending => return Poll::Pending,
+                },
                 State::Ready => match self.arm() {
                     Some(next) => next,
                     None => return Poll::Pending,
@@ -145,10 +157,7 @@ impl<'a> Chase<'a> {
         let Some((client, backend)) = self.relay.while_empty() else {
             return self.relay.is_ending().then_some(State::GivenUp);
         };
-        if let Some(obstacle) = self.obstacle_between() {
-            return Some(self.give_up(obstacle));
-        }
-        if let Err(error) = arm(&mut self.passage, client, backend) {
+        if let Err(error) = arm(&self.passage, client, backend) {
             tracing::debug!("a connection cannot be armed: {error}");
             return Some(self.give_up(match error.kind() {
                 ErrorKind::NotConnected => Obstacle::Short,
@@ -161,15 +170,40 @@ impl<'a> Chase<'a> {
         Some(State::Armed { looks: 0, moved: self.moved(), is_shut: false })
     }
 
-    /// What will not change.
-    fn obstacle_between(&self) -> Option<Obstacle> {
-        let Some(track) = self.passage.trail().track() else { return Some(Obstacle::NoRecord) };
-        let family = self.passage.trail().client.remote.family();
-        if track.client.agreed() != track.backend.agreed() {
-            return Some(Obstacle::Options);
+    /// From now on what all four say is on record.
+    fn grow(&mut self) -> State {
+        if self.relay.is_ending() {
+            return State::GivenUp;
         }
-        self.handover.learn(&track);
-        (!track.client.suits(&track.backend, family)).then_some(Obstacle::Segment)
+        match self.enter() {
+            Ok(()) => {
+                self.grace = Some(self.handover.graces.next());
+                State::Recorded
+            }
+            Err(obstacle) => self.give_up(obstacle),
+        }
+    }
+
+    fn enter(&mut self) -> Result<(), Obstacle> {
+        let (client, backend) = self.relay.streams();
+        let [of_client, of_backend] = legs(&self.passage, client, backend)?;
+        for stream in [client, backend] {
+            SockRef::from(stream).set_mark(MARK).map_err(|_| Obstacle::Repair)?;
+        }
+        self.promise_little().map_err(|_| Obstacle::Repair)?;
+        self.passage.enter(of_client, of_backend).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => Obstacle::Occupied,
+            _ => Obstacle::TableFull,
+        })
+    }
+
+    fn poll_grace(&mut self, context: &mut Context<'_>) -> Poll<State> {
+        let over = match &mut self.grace {
+            Some(grace) => ready!(Pin::new(grace).poll(context)).is_ok(),
+            None => false,
+        };
+        self.grace = None;
+        Poll::Ready(if over { State::Ready } else { self.give_up(Obstacle::NoGrace) })
     }
 
     fn look_again(&mut self, looks: u32, moved: u64, is_shut: bool) -> State {
@@ -210,19 +244,20 @@ impl<'a> Chase<'a> {
         let _probes = [Repair::begin(client), Repair::begin(backend)];
     }
 
-    /// From now on what the sockets say is on record, and the ends are promised little, so that it
-    /// comes within what they take themselves.
+    /// The next attempt may begin.
     fn make_ready(&mut self) -> State {
-        let (client, backend) = self.relay.streams();
-        let grown = |stream| {
-            SockRef::from(stream).set_mark(MARK)?;
-            tcp::promise_no_more(stream, PROMISE)
-        };
-        if let Err(error) = grown(client).and_then(|()| grown(backend)) {
+        if let Err(error) = self.promise_little() {
             tracing::debug!("a connection cannot be made ready: {error}");
             return self.give_up(Obstacle::Repair);
         }
         State::Ready
+    }
+
+    /// So that what the ends are promised comes within what they take themselves.
+    fn promise_little(&self) -> io::Result<()> {
+        let (client, backend) = self.relay.streams();
+        tcp::promise_no_more(client, PROMISE)?;
+        tcp::promise_no_more(backend, PROMISE)
     }
 
     fn clamp(&self, bytes: i32) {
@@ -249,8 +284,7 @@ impl<'a> Chase<'a> {
 
 /// Leaving repair mode, each socket probes its peer: the answer is mostly the packet with which the
 /// program takes over.
-fn arm(passage: &mut Passage, client: &TcpStream, backend: &TcpStream) -> io::Result<()> {
-    passage.enter_client()?;
+fn arm(passage: &Passage, client: &TcpStream, backend: &TcpStream) -> io::Result<()> {
     let (client, backend) = (Repair::begin(client)?, Repair::begin(backend)?);
     passage.arm(client.numbers()?, backend.numbers()?)
 }

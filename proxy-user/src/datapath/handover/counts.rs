@@ -19,13 +19,11 @@ pub enum Obstacle {
     Short,
     /// It ended before a moment came at which nothing was on its way.
     Busy,
-    /// Its SYN came before the programs, or there was no room for a record.
-    NoRecord,
+    /// An entry of an earlier connection between the same ends is in its place.
+    Occupied,
     /// The client has connected to an address, or by a family, that the programs do not serve, or
     /// the backend has another one.
     OtherAddress,
-    /// A backend that was slow to answer was still being waited for.
-    SlowBackend,
     /// All that were tried are in use towards this backend.
     NoPort,
     TableFull,
@@ -35,6 +33,8 @@ pub enum Obstacle {
     Segment,
     /// The kernel does not tell of a socket what must be known.
     Repair,
+    /// Nothing tells when the kernel is done with the packets that came before its record.
+    NoGrace,
 }
 
 impl Obstacle {
@@ -43,14 +43,14 @@ impl Obstacle {
             Self::NotWanted => "not_wanted",
             Self::Short => "short",
             Self::Busy => "busy",
-            Self::NoRecord => "no_record",
+            Self::Occupied => "occupied",
             Self::OtherAddress => "other_address",
-            Self::SlowBackend => "slow_backend",
             Self::NoPort => "no_port",
             Self::TableFull => "table_full",
             Self::Options => "options",
             Self::Segment => "segment",
             Self::Repair => "repair",
+            Self::NoGrace => "no_grace",
         }
     }
 }
@@ -81,7 +81,6 @@ impl Counts {
             relayed: relayed.iter().map(|(why, count)| (why.as_str().into(), *count)).collect(),
             // The programs' to say.
             guarded: 0,
-            untracked: 0,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Connects to a backend on record: the program knows of the connection before its first packet.
+//! Connects to a backend from a port at which the connection can be handed over.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr};
 
 use proxy_common::addr::{Addr, Port, socket};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -9,12 +9,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::{
     counts::Obstacle,
     passage::{Backend, Passage},
-    trail::Trail,
+    prospect::Prospect,
 };
-use crate::{
-    backends,
-    datapath::{kernel::YOUNG, tcp},
-};
+use crate::{backends, tcp};
 
 /// Ports that are tried for one connection: any may be another's, or wait for stragglers of one that
 /// has ended.
@@ -26,14 +23,14 @@ pub const PROMISE: usize = 48 * 1024;
 /// The largest that the kernel takes for `TCP_MAXSEG` (net/ipv4/tcp.c).
 const LARGEST_SEGMENT: u16 = 32_767;
 
-/// With the passage that the connection has entered, or with what has kept it from that: then it is
+/// With the passage that the connection may take, or with what keeps it from that: then it is
 /// connected to as any other.
 pub async fn connect(
     backend: &backends::Backend,
-    trail: &Result<Arc<Trail>, Obstacle>,
+    prospect: &Result<Prospect, Obstacle>,
 ) -> io::Result<(TcpStream, Result<Passage, Obstacle>)> {
-    let tried = match trail {
-        Ok(trail) => on_record(trail, backend).await?,
+    let tried = match prospect {
+        Ok(prospect) => from_a_port(prospect, backend).await?,
         Err(obstacle) => Err(*obstacle),
     };
     match tried {
@@ -42,27 +39,26 @@ pub async fn connect(
     }
 }
 
-async fn on_record(
-    trail: &Arc<Trail>,
+async fn from_a_port(
+    prospect: &Prospect,
     backend: &backends::Backend,
 ) -> io::Result<Result<(TcpStream, Passage), Obstacle>> {
     let to = Backend {
         address: Addr::from(backend.address.ip()),
         port: Port::new(backend.address.port()),
         id: backend.id,
+        takes: backend.segment,
     };
-    if !trail.suits(backend.address) {
+    if !prospect.suits(backend.address) {
         return Ok(Err(Obstacle::OtherAddress));
     }
     for _ in 0..PORTS {
-        let Some(port) = trail.handover.next_source() else { break };
-        let Some(turn) = trail.turn() else { return Ok(Err(Obstacle::SlowBackend)) };
-        let passage = match Passage::enter(turn, to, port) {
-            Ok(passage) => passage,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            Err(_full) => return Ok(Err(Obstacle::TableFull)),
-        };
-        match dial(trail, port, backend.address).await {
+        let Some(port) = prospect.handover.next_source() else { break };
+        let passage = Passage::new(prospect.clone(), to, port);
+        if passage.is_port_taken() {
+            continue;
+        }
+        match dial(prospect, port, backend.address).await {
             Err(error) if is_taken(&error) => {}
             connected => return connected.map(|stream| Ok((stream, passage))),
         }
@@ -75,19 +71,19 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
 }
 
-async fn dial(trail: &Trail, port: Port, to: SocketAddr) -> io::Result<TcpStream> {
-    let socket = socket_at(trail, socket(trail.handover.address(trail.client.local), port))?;
+async fn dial(prospect: &Prospect, port: Port, to: SocketAddr) -> io::Result<TcpStream> {
+    let source = socket(prospect.handover.address(prospect.client.local), port);
+    let socket = socket_at(prospect, source)?;
     TcpSocket::from_std_stream(socket.into()).connect(to).await
 }
 
-fn socket_at(trail: &Trail, source: SocketAddr) -> io::Result<Socket> {
+fn socket_at(prospect: &Prospect, source: SocketAddr) -> io::Result<Socket> {
     let stream = Type::STREAM.nonblocking();
     let socket = Socket::new(Domain::for_address(source), stream, Some(Protocol::TCP))?;
-    socket.set_mark(YOUNG)?;
     // The same port towards another backend is another connection.
     socket.set_reuse_address(true)?;
     tcp::promise_at_first(&socket, PROMISE)?;
-    if let Some(segment) = trail.segment {
+    if let Some(segment) = prospect.segment {
         // What the client takes is all that the backend may be told of.
         socket.set_tcp_mss(segment.get().min(LARGEST_SEGMENT).into())?;
     }

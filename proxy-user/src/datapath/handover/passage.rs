@@ -1,5 +1,5 @@
-//! The entries of one connection in the flow table, from before its backend is connected to until it
-//! ends on the relay, or is the program's.
+//! One connection's way into the flow table: from before its backend is connected to, when it is no
+//! more than a source port, until it ends on the relay, or is the program's.
 
 use std::io;
 
@@ -7,25 +7,27 @@ use proxy_common::{
     addr::{Addr, Port},
     backend::BackendId,
     flow::{Direction, Flow, FlowKey, Half},
-    track::{Arm, Seed, Stage, Track, TrackId},
+    track::{Arm, Leg, Seed, Stage, Track, TrackId},
 };
 
 use super::{
     kept::{Connection, Frame},
-    trail::{Trail, Turn},
+    prospect::Prospect,
 };
-use crate::datapath::{kernel, tcp::Numbers};
+use crate::{
+    datapath::kernel::{self, records::Records},
+    tcp::Numbers,
+};
 
-/// Entered for one backend: its packets are on record. The client gets an entry of its own when it is
-/// armed: until then the program keeps its record by the port that it listens on.
 #[derive(Debug)]
 pub struct Passage {
-    turn: Turn,
-    to: Backend,
+    pub prospect: Prospect,
+    pub to: Backend,
     /// Of the backend's packets.
     key: FlowKey,
-    /// Its client is entered too.
-    has_client: bool,
+    /// Of its record.
+    id: TrackId,
+    is_entered: bool,
     is_left: bool,
 }
 
@@ -34,115 +36,116 @@ pub struct Backend {
     pub address: Addr,
     pub port: Port,
     pub id: BackendId,
+    /// The largest segment that it takes, in bytes; 0 where that is not known.
+    pub takes: u16,
 }
 
 impl Passage {
-    /// With a source port that no other connection to this backend has; if one has it, the error is
-    /// of kind `AlreadyExists`.
-    pub fn enter(turn: Turn, to: Backend, source: Port) -> io::Result<Self> {
-        let trail = turn.trail();
+    pub fn new(prospect: Prospect, to: Backend, source: Port) -> Self {
         let key = FlowKey {
             remote: to.address,
             remote_port: to.port,
             local_port: source,
-            local: trail.client.local,
+            local: prospect.client.local,
             padding: 0,
         };
-        let entry = entry(trail, &trail.client, Direction::ToClient, to.id);
-        trail.records().flows.add(&key, &entry)?;
-        Ok(Self { turn, to, key, has_client: false, is_left: false })
+        let id = TrackId(fastrand::u32(1..));
+        Self { prospect, to, key, id, is_entered: false, is_left: false }
     }
 
-    pub const fn source(&self) -> Port {
-        self.key.local_port
+    /// By a connection of which the kernel has no socket. None comes to be so before ours is
+    /// connected: its own socket would have to be gone, and until then the kernel refuses us the port.
+    /// Should it happen after all, the backend answers us as that connection, and not at all.
+    pub fn is_port_taken(&self) -> bool {
+        self.records().flows.get(&self.key).is_some()
     }
 
-    pub fn trail(&self) -> &Trail {
-        self.turn.trail()
+    fn records(&self) -> &Records {
+        &self.prospect.handover.records
+    }
+
+    /// `None`: it has no record, or none any more.
+    fn track(&self) -> Option<Track> {
+        let track = self.records().tracks.get(&self.prospect.client);
+        track.filter(|track| track.id == self.id)
     }
 
     pub fn is_handed_over(&self) -> bool {
-        self.has_client && self.trail().is_handed_over()
+        self.is_entered && self.track().is_some_and(|track| track.stage == Stage::HandedOver)
     }
 
-    /// The client's packets get an entry too. Before its socket falls silent: what an agent leaves
-    /// silent when it dies, the next one finds by this entry. The error is of kind `AlreadyExists` if
-    /// the entry is another connection's.
-    pub fn enter_client(&mut self) -> io::Result<()> {
-        if self.has_client {
-            return Ok(());
-        }
-        let trail = self.turn.trail();
-        let entry = entry(trail, &self.key, Direction::ToBackend, self.to.id);
-        trail.records().flows.add(&trail.client, &entry)?;
-        trail.handover.kept.armed(trail.client);
-        trail.was_armed();
-        self.has_client = true;
+    /// From now on its packets are on record; the entries are also by what the next agent finds what
+    /// this one leaves silent when it dies. The error is of kind `AlreadyExists` where an entry is
+    /// another connection's.
+    ///
+    /// Entries first: a record without them is nobody's.
+    pub fn enter(&mut self, client: Leg, backend: Leg) -> io::Result<()> {
+        self.is_entered = true;
+        let (records, of_client) = (self.records(), &self.prospect.client);
+        records.flows.add(&self.key, &self.entry(of_client, Direction::ToClient))?;
+        records.flows.add(of_client, &self.entry(&self.key, Direction::ToBackend))?;
+        let (id, began) = (self.id, self.prospect.accepted);
+        let track = Track { id, began, client, backend, ..Track::EMPTY };
+        records.tracks.add(of_client, &track)?;
+        self.prospect.handover.kept.armed(*of_client);
         Ok(())
     }
 
-    /// From now on the program may take the connection over with any packet, if its client has been
-    /// entered. Both sockets' numbers are of one moment at which user space holds no byte.
+    /// `to`: the key of the other end's packets.
+    fn entry(&self, to: &FlowKey, direction: Direction) -> Flow {
+        let opened = self.prospect.accepted;
+        Flow {
+            bytes: 0,
+            peer: to.remote,
+            peer_port: to.remote_port,
+            own_port: to.local_port,
+            backend: self.to.id,
+            direction,
+            half: Half::Open,
+            packets: 0,
+            acked: 0,
+            opened,
+            seen: kernel::now().unwrap_or(opened),
+            track: self.id,
+            stage: Stage::Relayed,
+        }
+    }
+
+    /// From now on the program may take the connection over with any packet. Both sockets' numbers are
+    /// of one moment at which user space holds no byte, and a grace period after it was entered.
     pub fn arm(&self, client: Numbers, backend: Numbers) -> io::Result<()> {
-        let trail = self.turn.trail();
-        trail.records().arms.put(&trail.client, &arm(trail.id, client, backend))
+        self.records().arms.put(&self.prospect.client, &arm(self.id, client, backend))
     }
 
     /// It is the program's: entries and record stay, and the account goes on.
     pub fn keep(mut self, connection: impl FnOnce(Frame) -> Connection) {
         self.is_left = true;
-        let trail = self.trail();
-        let track = trail.track().unwrap_or(Track::EMPTY);
-        let frame = Frame::new([trail.client, self.key], &Track { id: trail.id, ..track });
-        trail.handover.kept.keep(connection(frame));
+        let track = self.track().unwrap_or(Track::EMPTY);
+        let keys = [self.prospect.client, self.key];
+        let frame = Frame::new(keys, &Track { id: self.id, ..track });
+        self.prospect.handover.kept.keep(connection(frame));
     }
 
     /// Nothing is taken over any more, unless it has been.
     pub fn disarm(&self) {
-        let trail = self.trail();
-        trail.records().arms.remove(&trail.client);
+        self.records().arms.remove(&self.prospect.client);
     }
 }
 
 impl Drop for Passage {
-    /// Without entries nothing is taken over.
     fn drop(&mut self) {
-        if self.is_left {
+        if self.is_left || !self.is_entered {
             return;
         }
-        let trail = self.trail();
-        let records = trail.records();
-        if !self.has_client {
-            // Nobody else's: the port was this connection's until now. Most end here, and soon.
-            records.flows.remove(&self.key);
-            return;
-        }
+        let (records, client) = (self.records(), &self.prospect.client);
         // First of all, so that it is not taken over in between.
-        records.arms.remove(&trail.client);
+        records.arms.remove(client);
         if !self.is_handed_over() {
-            records.remove_entry(&self.key, trail.id);
-            records.remove_entry(&trail.client, trail.id);
+            records.remove_entry(&self.key, self.id);
+            records.remove_entry(client, self.id);
+            records.forget(client, self.id);
         }
-        trail.handover.kept.forget(&trail.client);
-    }
-}
-
-/// `to`: the key of the other end's packets.
-fn entry(trail: &Trail, to: &FlowKey, direction: Direction, backend: BackendId) -> Flow {
-    Flow {
-        bytes: 0,
-        peer: to.remote,
-        peer_port: to.remote_port,
-        own_port: to.local_port,
-        backend,
-        direction,
-        half: Half::Open,
-        packets: 0,
-        acked: 0,
-        opened: trail.began,
-        seen: kernel::now().unwrap_or(trail.began),
-        track: trail.id,
-        stage: Stage::Relayed,
+        self.prospect.handover.kept.forget(client);
     }
 }
 

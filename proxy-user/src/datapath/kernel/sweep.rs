@@ -70,7 +70,7 @@ impl Sweep {
 
     pub fn step(&mut self, records: &Records, now: Stamp) -> io::Result<Step> {
         let is_last = self.scan.advance(&records.flows).inspect_err(|_| self.left = 0)?;
-        self.tracks.sweep(records, now)?;
+        self.tracks.sweep(records)?;
         let mut step = Step { looked_at: self.scan.entries().len(), ..Step::default() };
         let mut over = HashMap::new();
         for (key, flow) in self.scan.entries() {

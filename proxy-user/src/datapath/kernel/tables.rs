@@ -21,7 +21,7 @@ use proxy_common::{
 use tracing::warn;
 
 use super::{
-    BackendCounters, Target,
+    BackendCounters, Target, grace,
     host::Interface,
     records::{Carrier, Records},
     reset::{Ender, Resets, Round},
@@ -299,17 +299,9 @@ fn places(earlier: [Addr; MAX_LOCALS], addresses: &[IpAddr]) -> anyhow::Result<[
     Ok(places)
 }
 
-/// A program that began before the change of sets may still read the one to be filled next. The
-/// kernel answers this call after every program that runs now has ended (membarrier(2): it is
-/// `synchronize_rcu`, and programs run inside RCU sections).
-#[allow(unsafe_code, reason = "no wrapper for this system call in the libraries in use")]
+/// A program that began before the change of sets may still read the one to be filled next.
 fn wait_for_readers() {
-    use nix::libc::{SYS_membarrier, syscall};
-    const MEMBARRIER_CMD_GLOBAL: nix::libc::c_int = 1;
-    // SAFETY: takes and returns integers only.
-    let code = unsafe { syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if code != 0 {
-        let error = std::io::Error::last_os_error();
+    if let Err(error) = grace::wait() {
         warn!("membarrier is refused, waiting is left to chance: {error}");
     }
 }

@@ -18,7 +18,10 @@ use super::{
     Entered, Sockmap,
     way::{Listed, Meter, Side, Way},
 };
-use crate::datapath::{account::Account, relay::Pair, socket, tally::Failure, tcp};
+use crate::{
+    datapath::{account::Account, relay::Pair, socket, tally::Failure},
+    tcp,
+};
 
 /// How old the byte counts of a connection may be that the program carries.
 const SAMPLE: Duration = Duration::from_secs(5);

@@ -17,7 +17,7 @@ use proxy_common::splice::{Cookie, Ledger, Splice};
 
 use super::btf::Btf;
 use crate::datapath::tally::lock;
-use crate::datapath::tcp;
+use crate::tcp;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const SPLICE: &str = "enigate_splice";

@@ -16,8 +16,8 @@ use tokio::{
 
 use self::ends::Ends;
 use super::Sockmap;
-use crate::datapath::{
-    pattern::{self, Pattern},
+use crate::{
+    datapath::pattern::{self, Pattern},
     tcp,
 };
 

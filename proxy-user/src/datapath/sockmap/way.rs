@@ -16,7 +16,10 @@ use socket2::SockRef;
 use tokio::{net::TcpStream, time::sleep};
 
 use super::Sockmap;
-use crate::datapath::{account::Account, tally::Failure, tcp};
+use crate::{
+    datapath::{account::Account, tally::Failure},
+    tcp,
+};
 
 const BUFFER: usize = 64 * 1024;
 /// The kernel does not tell when it has taken what waits for it; it does so within microseconds.

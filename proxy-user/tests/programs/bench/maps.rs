@@ -78,6 +78,12 @@ impl Bench {
         tracks.get(client, 0).ok()
     }
 
+    pub fn record(&mut self, client: &FlowKey, track: Track) {
+        let mut tracks: HashMap<_, FlowKey, Track> =
+            self.ebpf.map_mut("TRACKS").unwrap().try_into().unwrap();
+        tracks.insert(client, track, NEW).unwrap();
+    }
+
     pub fn arm(&mut self, client: &FlowKey, arm: Arm) {
         let mut arms: HashMap<_, FlowKey, Arm> =
             self.ebpf.map_mut("ARMS").unwrap().try_into().unwrap();

@@ -78,6 +78,7 @@ fn snapshot() -> Snapshot {
         state: BackendState::Live,
         resolved: true,
         own_zone: false,
+        segment: 0,
     };
     Snapshot {
         generation: 1,

@@ -12,10 +12,12 @@ use tokio::{
 };
 
 use super::ends::Ends;
-use crate::datapath::{
-    kernel::reset::segment::{ACK, Segment},
-    pattern::Pattern,
-    sockmap::Sockmap,
+use crate::{
+    datapath::{
+        kernel::reset::segment::{ACK, Segment},
+        pattern::Pattern,
+        sockmap::Sockmap,
+    },
     tcp,
 };
 

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "getsockopt(2), setsockopt(2) and ioctl(2) on plain integers")]
 
+mod info;
+
 use std::{
     io, mem,
     os::fd::{AsFd, AsRawFd},
@@ -10,14 +12,7 @@ use std::{
 use nix::libc::{self, c_int, socklen_t};
 use socket2::SockRef;
 
-/// `struct tcp_info` of include/uapi/linux/tcp.h, up to the field that counts here.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct TcpInfo {
-    state: u8,
-    before: [u8; 119],
-    bytes_acked: u64,
-}
+pub use self::info::{TcpInfo, Terms};
 
 /// `tcpi_state` (include/net/tcp_states.h).
 const TCP_ESTABLISHED: u8 = 1;
@@ -39,8 +34,7 @@ const TCP_SEND_QUEUE: c_int = 2;
 /// what is acknowledged between the two questions counts in neither. An error for one that is reset:
 /// it takes nothing any more.
 pub fn taken(socket: &impl AsRawFd) -> io::Result<u64> {
-    let blank = TcpInfo { state: 0, before: [0; 119], bytes_acked: 0 };
-    let info = option(socket, libc::TCP_INFO, blank)?;
+    let info = TcpInfo::of(socket)?;
     if info.state == TCP_CLOSE {
         return Err(io::ErrorKind::NotConnected.into());
     }
@@ -96,8 +90,7 @@ impl<'a, S: AsRawFd> Repair<'a, S> {
     pub fn numbers(&self) -> io::Result<Numbers> {
         let numbers = self.read();
         set(self.0, libc::TCP_REPAIR_QUEUE, TCP_NO_QUEUE)?;
-        let blank = TcpInfo { state: 0, before: [0; 119], bytes_acked: 0 };
-        match option(self.0, libc::TCP_INFO, blank)?.state {
+        match TcpInfo::of(self.0)?.state {
             TCP_ESTABLISHED => numbers,
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -131,15 +124,26 @@ impl<'a, S: AsRawFd> Repair<'a, S> {
 
 impl<S: AsRawFd> Drop for Repair<'_, S> {
     fn drop(&mut self) {
-        if let Err(error) = set(self.0, libc::TCP_REPAIR, TCP_REPAIR_OFF) {
+        if let Err(error) = leave_repair(self.0, TCP_REPAIR_OFF) {
             tracing::error!("a socket stays in repair mode: {error}");
         }
-        // Leaving repair mode forgets it (tcp_repair in net/ipv4/tcp.c), and other connections
-        // want to share the port.
-        if let Err(error) = set_at(self.0, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1) {
-            tracing::debug!("a port cannot be shared: {error}");
-        }
     }
+}
+
+/// The largest segment that the peer has told us of, in bytes, but no more than our own
+/// `TCP_MAXSEG`. Needs CAP_NET_ADMIN: other sockets are told what they would send now.
+pub fn takes(socket: &impl AsRawFd) -> io::Result<u16> {
+    set(socket, libc::TCP_REPAIR, 1)?;
+    let bytes = option(socket, libc::TCP_MAXSEG, 0_u32);
+    leave_repair(socket, TCP_REPAIR_OFF_NO_WP)?;
+    Ok(u16::try_from(bytes?).unwrap_or(u16::MAX))
+}
+
+/// The kernel forgets meanwhile that the port may be shared (tcp_repair in net/ipv4/tcp.c), which
+/// other connections want to.
+fn leave_repair(socket: &impl AsRawFd, how: c_int) -> io::Result<()> {
+    set(socket, libc::TCP_REPAIR, how)?;
+    set_at(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)
 }
 
 /// How far ahead of what was read the peer may send, in bytes, from what it has not yet been granted

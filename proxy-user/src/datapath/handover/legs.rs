@@ -1,0 +1,93 @@
+//! What a connection's two sockets know of their handshakes, for the record of it.
+
+use std::{io, num::NonZeroU16};
+
+use proxy_common::track::{Leg, Offer};
+use tokio::net::TcpStream;
+
+use super::{Passage, counts::Obstacle};
+use crate::tcp::{self, TcpInfo, Terms};
+
+/// The client's and the backend's; or why they can never talk to each other.
+pub fn legs(
+    passage: &Passage,
+    client: &TcpStream,
+    backend: &TcpStream,
+) -> Result<[Leg; 2], Obstacle> {
+    let terms = |stream| terms(stream).map_err(|_| Obstacle::Repair);
+    let (mut client, mut backend) = (terms(client)?, terms(backend)?);
+    let prospect = &passage.prospect;
+    client.told = prospect.told;
+    let cap = prospect.segment.map(NonZeroU16::get);
+    backend.takes = taken_by(backend.takes, cap, passage.to.takes);
+    let (client, backend) = (leg(&client), leg(&backend));
+    if client.agreed() != backend.agreed() {
+        return Err(Obstacle::Options);
+    }
+    prospect.handover.learn(&client, &backend);
+    if !client.suits(&backend, prospect.client.remote.family()) {
+        return Err(Obstacle::Segment);
+    }
+    Ok([client, backend])
+}
+
+fn terms(stream: &TcpStream) -> io::Result<Terms> {
+    Ok(Terms { takes: tcp::takes(stream)?, ..TcpInfo::of(stream)?.terms() })
+}
+
+/// A socket that asks for smaller segments itself (`cap`) takes that for all that its peer takes;
+/// `known`: from others.
+fn taken_by(says: u16, cap: Option<u16>, known: u16) -> u16 {
+    match cap {
+        Some(cap) if says >= cap => says.max(known),
+        _ => says,
+    }
+}
+
+fn leg(terms: &Terms) -> Leg {
+    let mut flags = 0;
+    for (has, flag) in [
+        (terms.has_timestamps, Offer::TIMESTAMPS),
+        (terms.has_sack, Offer::SACK),
+        (terms.scales.is_some(), Offer::SCALE),
+    ] {
+        flags |= if has { flag } else { 0 };
+    }
+    let (theirs, ours) = terms.scales.unwrap_or_default();
+    Leg {
+        peer: Offer { mss: terms.takes, scale: theirs, flags },
+        own: Offer { mss: terms.told, scale: ours, flags },
+        ..Leg::EMPTY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leg_has_what_both_sides_have_agreed_upon() {
+        let terms = Terms {
+            has_timestamps: true,
+            has_sack: false,
+            scales: Some((7, 3)),
+            told: 1_400,
+            handshake: None,
+            takes: 1_460,
+        };
+        let leg = super::leg(&terms);
+        assert_eq!(leg.agreed(), Offer::TIMESTAMPS);
+        assert_eq!((leg.peer_scale(), leg.own_scale()), (7, 3));
+        assert_eq!((leg.peer.mss, leg.own.mss), (1_460, 1_400));
+        let unscaled = super::leg(&Terms { scales: None, ..terms });
+        assert_eq!((unscaled.peer_scale(), unscaled.own_scale()), (0, 0));
+    }
+
+    #[test]
+    fn what_hides_behind_a_cap_of_our_own_is_known_from_others() {
+        assert_eq!(taken_by(1_460, None, 9_000), 1_460, "its own word");
+        assert_eq!(taken_by(1_400, Some(1_400), 1_460), 1_460);
+        assert_eq!(taken_by(1_300, Some(1_400), 1_460), 1_300, "less than the cap");
+        assert_eq!(taken_by(1_400, Some(1_400), 0), 1_400, "nobody knows");
+    }
+}

@@ -3,13 +3,14 @@
 use super::{State, apt, host};
 
 /// A program of each package.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("modprobe", "kmod"),
     ("depmod", "kmod"),
     ("cpio", "cpio"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
+    ("setpriv", "util-linux"),
 ];
 
 pub fn tools() -> State {

@@ -80,7 +80,7 @@ impl Guest {
     }
 
     fn qemu(&self, engine: Engine) -> Command {
-        let mut command = Command::new("qemu-system-x86_64");
+        let mut command = ending_with_us("qemu-system-x86_64");
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.args(["-M", "pc", "-m", MEMORY]).args(engine.flags());
         command.arg("-kernel").arg(&self.vmlinuz).arg("-initrd").arg(&self.initrd);
@@ -98,8 +98,16 @@ impl Guest {
         command.arg("-serial").arg(format!("file:{}", self.console().display()));
         command.args(["-serial", "stdio"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(complaints);
-        command.spawn().context("starting qemu-system-x86_64")
+        command.spawn().context("starting qemu-system-x86_64 by way of setpriv")
     }
+}
+
+/// What it becomes is killed when the thread that starts it ends, whatever ends that: a machine
+/// that nobody watches would keep a processor busy for good.
+fn ending_with_us(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", program]);
+    command
 }
 
 /// As the guest's flags.
@@ -164,4 +172,34 @@ pub fn shell(guest: &Guest, accel: Accel) -> anyhow::Result<ExitCode> {
     command.arg("-append").arg(format!("{KERNEL_LINE}{clocks} quiet -- guest --shell"));
     cargo::succeed(command.args(["-serial", "mon:stdio"]))?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader},
+        os::unix::process::ExitStatusExt as _,
+        thread,
+    };
+
+    use nix::sys::signal::Signal;
+
+    use super::*;
+
+    /// Returns once it runs; it would end by itself, and otherwise.
+    fn sleeper() -> Child {
+        let mut command = ending_with_us("sh");
+        command.args(["-c", "echo up; exec sleep 20"]).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("setpriv");
+        let output = child.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut String::new()).expect("a word");
+        child
+    }
+
+    #[test]
+    fn a_machine_ends_with_the_thread_that_has_started_it() {
+        let mut child = thread::spawn(sleeper).join().expect("no panic");
+        let exit = child.wait().expect("its end");
+        assert_eq!(exit.signal(), Some(Signal::SIGKILL as i32), "{exit}");
+    }
 }

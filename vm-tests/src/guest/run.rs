@@ -68,7 +68,7 @@ pub(super) async fn one(scenarios: &Path, agent: &Path, name: &str) -> anyhow::R
 fn start(scenarios: &Path, agent: &Path, name: &str) -> anyhow::Result<Child> {
     let output = File::create(OUTPUT).with_context(|| format!("creating {OUTPUT}"))?;
     let mut command = Command::new(scenarios);
-    command.args(["--exact", name, "--nocapture"]).env("ENIGATE_BIN", agent);
+    command.args(["--exact", name, "--nocapture"]).env("EG_AGENT", agent);
     // Where cargo put it is a path of the machine that built it.
     command.env("CARGO_BIN_EXE_enigate-lab", std::env::current_exe()?);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);

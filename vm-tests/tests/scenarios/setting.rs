@@ -77,9 +77,9 @@ pub fn flags(flags: &[&str]) -> Vec<String> {
     flags.iter().map(ToString::to_string).collect()
 }
 
-/// `$ENIGATE_BIN`, or what `cargo build` has put beside the tests.
+/// `$EG_AGENT`, or what `cargo build` has put beside the tests.
 fn agent() -> PathBuf {
-    if let Some(path) = env::var_os("ENIGATE_BIN") {
+    if let Some(path) = env::var_os("EG_AGENT") {
         return path.into();
     }
     let test = env::current_exe().expect("the path of this test");
@@ -87,7 +87,7 @@ fn agent() -> PathBuf {
     let agent = folder.join("enigate");
     assert!(
         agent.is_file(),
-        "{} is not there: run `cargo build -p proxy-user` first, or set ENIGATE_BIN",
+        "{} is not there: run `cargo build -p proxy-user` first, or set EG_AGENT",
         agent.display()
     );
     agent

@@ -148,7 +148,7 @@ impl Part {
                 build.args(&targets);
                 let mut scenarios = tests(targets);
                 scenarios
-                    .env("ENIGATE_BIN", cargo::binary(Profile::Dev, "enigate")?)
+                    .env("EG_AGENT", cargo::binary(Profile::Dev, "enigate")?)
                     .env("RUST_TEST_THREADS", LABS_AT_A_TIME);
                 vec![build, scenarios]
             }

@@ -71,6 +71,7 @@ pub use programs::{Programs, has_tcx};
 pub use rotation::{RotationReport, Step};
 pub use service::{Heard, Service};
 pub use talk::Topic;
+pub use tool::has_nftables;
 pub use transfer::Transfer;
 pub use unbound::has_unbound;
 pub use zone::{Lie, Zone};

@@ -5,6 +5,7 @@ mod ebpf;
 mod fuzz;
 mod host;
 mod machines;
+mod nftables;
 mod vagrant;
 
 use std::process::ExitCode;
@@ -33,13 +34,14 @@ pub enum Purpose {
 }
 
 /// In the order in which they are installed: later ones need earlier ones.
-const ITEMS: [Item; 8] = [
+const ITEMS: [Item; 9] = [
     Item::new("C and C++ compiler", Purpose::Work, host::compiler, host::install_compiler),
     Item::new("eBPF compiler", Purpose::Work, ebpf::compiler, ebpf::install),
     Item::new("bpf-linker", Purpose::Work, ebpf::linker, ebpf::install),
     Item::new("BPF file system", Purpose::Work, host::bpffs, host::mount_bpffs),
     Item::new("rustfmt and clippy", Purpose::Tests, host::lints, host::install_lints),
     Item::new("cargo-fuzz", Purpose::Tests, fuzz::tool, fuzz::install),
+    Item::new("nftables", Purpose::Tests, nftables::tool, nftables::install),
     Item::new("QEMU and kmod", Purpose::Machines, machines::tools, machines::install),
     Item::new("Vagrant", Purpose::Vagrantfile, vagrant::tool, vagrant::install),
 ];

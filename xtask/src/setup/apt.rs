@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::ensure;
 use nix::unistd::geteuid;
 
+use super::{State, host};
 use crate::progress;
 
 pub fn install(packages: &[&str]) -> anyhow::Result<()> {
@@ -18,10 +19,19 @@ pub fn install(packages: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Is there such a package, by the lists that are here?
-pub fn knows(package: &str) -> bool {
+fn knows(package: &str) -> bool {
     let said = Command::new("apt-cache").args(["policy", package]).output();
     let said = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
     said.is_ok_and(|said| said.contains("Candidate: ") && !said.contains("Candidate: (none)"))
+}
+
+/// Of a program that is done without where apt has no such package.
+pub fn optional(program: &str, package: &str, without: &str) -> State {
+    match host::on_path(program) {
+        Some(found) => State::Present { found: found.display().to_string() },
+        None if knows(package) => State::Missing { remedy: format!("apt-get install {package}") },
+        None => State::Unavailable { why: format!("apt has no such package; {without}") },
+    }
 }
 
 fn apt_get() -> Command {

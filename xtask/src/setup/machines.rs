@@ -3,7 +3,7 @@
 use super::{State, apt, host};
 
 /// A program of each package.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 8] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("modprobe", "kmod"),
     ("depmod", "kmod"),
@@ -11,6 +11,7 @@ const TOOLS: [(&str, &str); 7] = [
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
     ("setpriv", "util-linux"),
+    ("nft", "nftables"),
 ];
 
 pub fn tools() -> State {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
+use tokio::sync::watch;
 
 const LONGEST_MS: u64 = 60_000;
 const KEPT_ERRORS: usize = 10;
@@ -37,12 +38,19 @@ pub(crate) struct Tally {
     /// Microseconds.
     latencies: Histogram<u64>,
     errors: VecDeque<String>,
+    /// [`Counts::watches_reopened`], for who waits for it.
+    reopened: watch::Sender<u64>,
 }
 
 impl Default for Tally {
     fn default() -> Self {
         let latencies = Histogram::new_with_max(LONGEST_MS * 1000, 3).expect("constant bounds");
-        Self { counts: Counts::default(), latencies, errors: VecDeque::new() }
+        Self {
+            counts: Counts::default(),
+            latencies,
+            errors: VecDeque::new(),
+            reopened: watch::Sender::default(),
+        }
     }
 }
 
@@ -72,6 +80,11 @@ impl Tally {
         self.answered(eni, 0, took);
         self.counts.watches += 1;
         self.counts.watches_reopened += u64::from(again);
+        self.reopened.send_replace(self.counts.watches_reopened);
+    }
+
+    pub(crate) fn reopened(&self) -> watch::Receiver<u64> {
+        self.reopened.subscribe()
     }
 
     pub(crate) fn watch_closed(&mut self) {

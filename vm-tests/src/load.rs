@@ -67,6 +67,13 @@ impl Load {
         self.tally.lock().counts()
     }
 
+    /// Until so many watches, in all, were opened again that a server had closed.
+    pub async fn until_reopened(&self, watches: u64) -> anyhow::Result<()> {
+        let mut reopened = self.tally.lock().reopened();
+        reopened.wait_for(|count| *count >= watches).await.context("the load is gone")?;
+        Ok(())
+    }
+
     /// Lets requests under way end, closes the watches, and counts for the last time.
     pub async fn stop(mut self) -> anyhow::Result<Counts> {
         self.stop.send_replace(true);

@@ -76,6 +76,13 @@ pub struct Numbers {
     pub unread: u32,
 }
 
+impl Numbers {
+    /// The oldest sequence number of ours that the peer has not acknowledged.
+    pub const fn acked(&self) -> u32 {
+        self.write_next.wrapping_sub(self.unacknowledged)
+    }
+}
+
 /// A socket in repair mode: its numbers can be read, and it is closed without a word (tcp_repair in
 /// net/ipv4/tcp.c). Needs CAP_NET_ADMIN. Dropped, it probes its peer's window.
 pub struct Repair<'a, S: AsRawFd>(&'a S);
@@ -94,6 +101,13 @@ impl<'a, S: AsRawFd> Repair<'a, S> {
             TCP_ESTABLISHED => numbers,
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// The largest segment that the peer has told us of, in bytes, but no more than our own
+    /// `TCP_MAXSEG`.
+    pub fn takes(&self) -> io::Result<u16> {
+        let bytes = option(self.0, libc::TCP_MAXSEG, 0_u32)?;
+        Ok(u16::try_from(bytes).unwrap_or(u16::MAX))
     }
 
     /// For good: dropping the socket tells the peer nothing.
@@ -130,13 +144,16 @@ impl<S: AsRawFd> Drop for Repair<'_, S> {
     }
 }
 
-/// The largest segment that the peer has told us of, in bytes, but no more than our own
-/// `TCP_MAXSEG`. Needs CAP_NET_ADMIN: other sockets are told what they would send now.
-pub fn takes(socket: &impl AsRawFd) -> io::Result<u16> {
-    set(socket, libc::TCP_REPAIR, 1)?;
-    let bytes = option(socket, libc::TCP_MAXSEG, 0_u32);
+/// What a socket tells in repair mode alone, without a word to its peer.
+pub fn in_repair<'a, S: AsRawFd, T>(
+    socket: &'a S,
+    ask: impl FnOnce(&Repair<'a, S>) -> io::Result<T>,
+) -> io::Result<T> {
+    let repair = Repair::begin(socket)?;
+    let answer = ask(&repair);
+    repair.keep();
     leave_repair(socket, TCP_REPAIR_OFF_NO_WP)?;
-    Ok(u16::try_from(bytes?).unwrap_or(u16::MAX))
+    answer
 }
 
 /// The kernel forgets meanwhile that the port may be shared (tcp_repair in net/ipv4/tcp.c), which

@@ -46,7 +46,7 @@ pub struct Terms {
     /// How long the handshake took, before anything else was sent; `None` where something was sent
     /// again.
     pub handshake: Option<Duration>,
-    /// The largest that we would send now, in bytes: what [`super::takes`] says, or less for a narrow
+    /// The largest that we would send now, in bytes: what [`super::Repair::takes`] says, or less for a narrow
     /// path or a small window (`tcp_sync_mss` in net/ipv4/tcp_output.c).
     pub takes: u16,
 }

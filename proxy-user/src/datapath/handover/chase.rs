@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{Handover, Obstacle, Outcome, Passage, dial::PROMISE, legs::legs};
+use super::{Handover, Obstacle, Outcome, Passage, dial::PROMISE, legs::Legs};
 use crate::{
     datapath::{
         account::Account,
@@ -186,12 +186,12 @@ impl<'a> Chase<'a> {
 
     fn enter(&mut self) -> Result<(), Obstacle> {
         let (client, backend) = self.relay.streams();
-        let [of_client, of_backend] = legs(&self.passage, client, backend)?;
+        let legs = Legs::of(&self.passage, client, backend)?;
         for stream in [client, backend] {
             SockRef::from(stream).set_mark(MARK).map_err(|_| Obstacle::Repair)?;
         }
         self.promise_little().map_err(|_| Obstacle::Repair)?;
-        self.passage.enter(of_client, of_backend).map_err(|error| match error.kind() {
+        self.passage.enter(&legs).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => Obstacle::Occupied,
             _ => Obstacle::TableFull,
         })

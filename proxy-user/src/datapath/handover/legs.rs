@@ -1,6 +1,6 @@
 //! What a connection's two sockets know of their handshakes, for the record of it.
 
-use std::{io, num::NonZeroU16};
+use std::{io::ErrorKind, num::NonZeroU16};
 
 use proxy_common::track::{Leg, Offer};
 use tokio::net::TcpStream;
@@ -8,31 +8,55 @@ use tokio::net::TcpStream;
 use super::{Passage, counts::Obstacle};
 use crate::tcp::{self, TcpInfo, Terms};
 
-/// The client's and the backend's; or why they can never talk to each other.
-pub fn legs(
-    passage: &Passage,
-    client: &TcpStream,
-    backend: &TcpStream,
-) -> Result<[Leg; 2], Obstacle> {
-    let terms = |stream| terms(stream).map_err(|_| Obstacle::Repair);
-    let (mut client, mut backend) = (terms(client)?, terms(backend)?);
-    let prospect = &passage.prospect;
-    client.told = prospect.told;
-    let cap = prospect.segment.map(NonZeroU16::get);
-    backend.takes = taken_by(backend.takes, cap, passage.to.takes);
-    let (client, backend) = (leg(&client), leg(&backend));
-    if client.agreed() != backend.agreed() {
-        return Err(Obstacle::Options);
-    }
-    prospect.handover.learn(&client, &backend);
-    if !client.suits(&backend, prospect.client.remote.family()) {
-        return Err(Obstacle::Segment);
-    }
-    Ok([client, backend])
+/// Of the client and the backend, or of their sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct Legs {
+    pub client: Leg,
+    pub backend: Leg,
+    /// The oldest sequence number of ours that each has not acknowledged: how to reset it.
+    pub acked: [u32; 2],
 }
 
-fn terms(stream: &TcpStream) -> io::Result<Terms> {
-    Ok(Terms { takes: tcp::takes(stream)?, ..TcpInfo::of(stream)?.terms() })
+impl Legs {
+    /// Or why the two can never talk to each other.
+    pub fn of(
+        passage: &Passage,
+        client: &TcpStream,
+        backend: &TcpStream,
+    ) -> Result<Self, Obstacle> {
+        let (mut client, mut backend) = (Facts::of(client)?, Facts::of(backend)?);
+        let prospect = &passage.prospect;
+        client.terms.told = prospect.told;
+        let cap = prospect.segment.map(NonZeroU16::get);
+        backend.terms.takes = taken_by(backend.terms.takes, cap, passage.to.takes);
+        let acked = [client.acked, backend.acked];
+        let (client, backend) = (leg(&client.terms), leg(&backend.terms));
+        if client.agreed() != backend.agreed() {
+            return Err(Obstacle::Options);
+        }
+        prospect.handover.learn(&client, &backend);
+        if !client.suits(&backend, prospect.client.remote.family()) {
+            return Err(Obstacle::Segment);
+        }
+        Ok(Self { client, backend, acked })
+    }
+}
+
+struct Facts {
+    terms: Terms,
+    acked: u32,
+}
+
+impl Facts {
+    fn of(stream: &TcpStream) -> Result<Self, Obstacle> {
+        let asked = tcp::in_repair(stream, |repair| Ok((repair.takes()?, repair.numbers()?)));
+        let asked = asked.and_then(|asked| Ok((asked, TcpInfo::of(stream)?.terms())));
+        let ((takes, numbers), terms) = asked.map_err(|error| match error.kind() {
+            ErrorKind::NotConnected => Obstacle::Short,
+            _ => Obstacle::Repair,
+        })?;
+        Ok(Self { terms: Terms { takes, ..terms }, acked: numbers.acked() })
+    }
 }
 
 /// A socket that asks for smaller segments itself (`cap`) takes that for all that its peer takes;

@@ -7,11 +7,12 @@ use proxy_common::{
     addr::{Addr, Port},
     backend::BackendId,
     flow::{Direction, Flow, FlowKey, Half},
-    track::{Arm, Leg, Seed, Stage, Track, TrackId},
+    track::{Arm, Seed, Stage, Track, TrackId},
 };
 
 use super::{
     kept::{Connection, Frame},
+    legs::Legs,
     prospect::Prospect,
 };
 use crate::{
@@ -79,11 +80,12 @@ impl Passage {
     /// another connection's.
     ///
     /// Entries first: a record without them is nobody's.
-    pub fn enter(&mut self, client: Leg, backend: Leg) -> io::Result<()> {
+    pub fn enter(&mut self, legs: &Legs) -> io::Result<()> {
         self.is_entered = true;
+        let Legs { client, backend, acked: [by_client, by_backend] } = *legs;
         let (records, of_client) = (self.records(), &self.prospect.client);
-        records.flows.add(&self.key, &self.entry(of_client, Direction::ToClient))?;
-        records.flows.add(of_client, &self.entry(&self.key, Direction::ToBackend))?;
+        records.flows.add(&self.key, &self.entry(of_client, Direction::ToClient, by_backend))?;
+        records.flows.add(of_client, &self.entry(&self.key, Direction::ToBackend, by_client))?;
         let (id, began) = (self.id, self.prospect.accepted);
         let track = Track { id, began, client, backend, ..Track::EMPTY };
         records.tracks.add(of_client, &track)?;
@@ -92,7 +94,7 @@ impl Passage {
     }
 
     /// `to`: the key of the other end's packets.
-    fn entry(&self, to: &FlowKey, direction: Direction) -> Flow {
+    fn entry(&self, to: &FlowKey, direction: Direction, acked: u32) -> Flow {
         let opened = self.prospect.accepted;
         Flow {
             bytes: 0,
@@ -103,7 +105,7 @@ impl Passage {
             direction,
             half: Half::Open,
             packets: 0,
-            acked: 0,
+            acked,
             opened,
             seen: kernel::now().unwrap_or(opened),
             track: self.id,
@@ -152,10 +154,7 @@ impl Drop for Passage {
 /// Offsets are constant for as long as every byte is passed on, whatever is still on its way.
 fn arm(id: TrackId, client: Numbers, backend: Numbers) -> Arm {
     let read = |numbers: Numbers| numbers.receive_next.wrapping_sub(numbers.unread);
-    let seed = |numbers: Numbers| Seed {
-        end: numbers.receive_next,
-        acked: numbers.write_next.wrapping_sub(numbers.unacknowledged),
-    };
+    let seed = |numbers: Numbers| Seed { end: numbers.receive_next, acked: numbers.acked() };
     Arm {
         id,
         to_backend: backend.write_next.wrapping_sub(read(client)),

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::{Handover, counts::Obstacle, segments::Told};
 use crate::{
     datapath::kernel,
-    tcp::{self, TcpInfo, Terms},
+    tcp::{self, Repair, TcpInfo, Terms},
 };
 
 #[derive(Clone, Debug)]
@@ -49,7 +49,8 @@ impl Prospect {
 
 /// Where the listener has been lowered, its sockets take that for all that a client takes.
 fn segment(stream: &TcpStream, terms: Terms, said: Told) -> io::Result<Option<NonZeroU16>> {
-    let takes = if terms.takes < terms.told { tcp::takes(stream)? } else { terms.takes };
+    let takes =
+        if terms.takes < terms.told { tcp::in_repair(stream, Repair::takes)? } else { terms.takes };
     let is_less = takes < terms.told || said.is_lowered();
     Ok(NonZeroU16::new(takes).filter(|_| is_less))
 }

@@ -11,6 +11,7 @@ mod passage;
 mod prospect;
 mod segments;
 pub mod self_test;
+mod windows;
 
 use std::{
     io,

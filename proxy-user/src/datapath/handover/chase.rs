@@ -1,6 +1,6 @@
 //! One connection on its way into the flow table: relayed as any other, put on record when it is worth
-//! it, and armed at moments when user space holds nothing of it. The program takes it over when nothing is on its way at all; bulk
-//! that never comes to that has its windows shut for a moment.
+//! it, and armed at moments when user space holds nothing of it. The program takes it over when
+//! nothing is on its way at all; bulk that never comes to that has its windows shut for a moment.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -19,16 +19,19 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{Handover, Obstacle, Outcome, Passage, dial::PROMISE, legs::Legs};
+use super::{
+    Handover, Obstacle, Outcome, Passage,
+    legs::Legs,
+    windows::{Sockets, promise_little, shut, widen},
+};
 use crate::{
     datapath::{
         account::Account,
         kernel::MARK,
         relay::{Manner, Pair, Relay, relay},
-        socket,
         tally::{Failure, Open},
     },
-    tcp::{self, Repair},
+    tcp::Repair,
 };
 
 /// After arming: the probes' answers come within a round trip.
@@ -40,9 +43,6 @@ const SHUT_AT: u32 = 2;
 /// Between two attempts, at first and at most.
 const REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// Bytes; the kernel makes the least of it that it can.
-const SHUT: i32 = 1;
-const WIDE: i32 = i32::MAX;
 
 pub struct Chase<'a> {
     handover: &'a Handover,
@@ -140,6 +140,10 @@ impl<'a> Chase<'a> {
         }
     }
 
+    fn sockets(&self) -> Sockets<'_> {
+        self.relay.streams().into()
+    }
+
     fn moved(&self) -> u64 {
         self.account.total(Direction::ToBackend) + self.account.total(Direction::ToClient)
     }
@@ -190,7 +194,7 @@ impl<'a> Chase<'a> {
         for stream in [client, backend] {
             SockRef::from(stream).set_mark(MARK).map_err(|_| Obstacle::Repair)?;
         }
-        self.promise_little().map_err(|_| Obstacle::Repair)?;
+        promise_little([client, backend]).map_err(|_| Obstacle::Repair)?;
         self.passage.enter(&legs).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => Obstacle::Occupied,
             _ => Obstacle::TableFull,
@@ -211,7 +215,7 @@ impl<'a> Chase<'a> {
             // What is promised cannot be taken back: a quiet connection is to have no more than the
             // other end takes, or it would stay on the relay for good.
             if is_shut {
-                self.widen();
+                widen(self.sockets());
             }
             self.wake_after(self.rest);
             self.rest = (self.rest * 2).min(LONGEST_REST);
@@ -219,7 +223,7 @@ impl<'a> Chase<'a> {
         }
         let is_busy = looks >= SHUT_AT && self.moved() != moved;
         if is_busy && !is_shut {
-            self.clamp(SHUT);
+            shut(self.sockets());
         }
         self.wake_after(FIRST_LOOK * (1 << looks));
         State::Armed { looks: looks + 1, moved, is_shut: is_shut || is_busy }
@@ -227,52 +231,22 @@ impl<'a> Chase<'a> {
 
     fn give_up(&mut self, obstacle: Obstacle) -> State {
         self.obstacle = obstacle;
-        self.widen();
+        widen(self.sockets());
         State::GivenUp
-    }
-
-    /// Until it is handed over, it is relayed with all the room that a relayed connection has.
-    fn widen(&self) {
-        let (client, backend) = self.relay.streams();
-        for stream in [client, backend] {
-            if let Err(error) = socket::bound_queues(stream) {
-                tracing::debug!("a socket's queues stay small: {error}");
-            }
-        }
-        self.clamp(WIDE);
-        // What the peers wait for is told them by the probe at its end.
-        let _probes = [Repair::begin(client), Repair::begin(backend)];
     }
 
     /// The next attempt may begin.
     fn make_ready(&mut self) -> State {
-        if let Err(error) = self.promise_little() {
+        if let Err(error) = promise_little(self.sockets()) {
             tracing::debug!("a connection cannot be made ready: {error}");
             return self.give_up(Obstacle::Repair);
         }
         State::Ready
     }
 
-    /// So that what the ends are promised comes within what they take themselves.
-    fn promise_little(&self) -> io::Result<()> {
-        let (client, backend) = self.relay.streams();
-        tcp::promise_no_more(client, PROMISE)?;
-        tcp::promise_no_more(backend, PROMISE)
-    }
-
-    fn clamp(&self, bytes: i32) {
-        let (client, backend) = self.relay.streams();
-        for stream in [client, backend] {
-            if let Err(error) = tcp::clamp_window(stream, bytes) {
-                tracing::debug!("a socket's window stays as it is: {error}");
-            }
-        }
-    }
-
     /// The sockets have nothing more to do, and nothing to say.
     fn leave(self) -> Outcome {
-        let (client, backend) = self.relay.streams();
-        for stream in [client, backend] {
+        for stream in self.sockets() {
             // One that cannot be silenced is kept from the wire by the guard.
             let _silent = Repair::begin(stream).map(Repair::keep);
         }

@@ -71,10 +71,3 @@ pub enum InsertError {
     /// The table is full.
     Full,
 }
-
-impl InsertError {
-    #[inline(always)]
-    pub const fn is_full(self) -> bool {
-        matches!(self, Self::Full)
-    }
-}

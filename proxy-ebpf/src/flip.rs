@@ -5,7 +5,9 @@
 //! Everything that has gone to a socket since there is a record was counted before it did, and what
 //! had passed the program before that was in the socket when its numbers were read: a grace period
 //! lies between the two. A byte anywhere else makes an equality false, and the connection stays with
-//! the agent.
+//! the agent. But for those that had come out of order before there was a record: the socket takes them
+//! with it, and their sender, which has been told that they were there, sends them again as for a
+//! receiver that reneges (RFC 2018, section 8).
 
 use proxy_common::{
     addr::Family,
@@ -79,7 +81,7 @@ const fn is_plain(flags: Flags) -> bool {
 const fn is_known(leg: &Leg, seen: &Seen) -> bool {
     let is_stamped = leg.agreed() & Offer::TIMESTAMPS == 0
         || leg.has(Leg::STAMPED | Leg::OWN_STAMPED) && seen.is_stamped;
-    leg.has(Leg::COUNTED | Leg::ACKED | Leg::PROMISED) && leg.flags & Leg::OVER == 0 && is_stamped
+    leg.has(Leg::ACKED | Leg::PROMISED) && leg.flags & Leg::OVER == 0 && is_stamped
 }
 
 /// Each end's next timestamp becomes the next after the last that our socket has sent to the other;

@@ -14,12 +14,7 @@ pub const END: u8 = 0;
 pub const NOTHING: u8 = 1;
 pub const MSS: u8 = 2;
 pub const MSS_LEN: u8 = 4;
-/// RFC 7323, section 2.2.
-const SCALE: u8 = 3;
-const SCALE_LEN: u8 = 3;
-/// RFC 2018, sections 2 and 3.
-const SACK_PERMITTED: u8 = 4;
-const SACK_PERMITTED_LEN: u8 = 2;
+/// RFC 2018, section 3.
 const SACK: u8 = 5;
 /// RFC 7323, section 3.2.
 const TIMESTAMPS: u8 = 8;
@@ -72,7 +67,7 @@ pub const fn step(kind: u8, len: u8) -> u32 {
     }
 }
 
-/// Where in the frame the options are that we know, in one word because the stack is small: a byte
+/// Where in the frame the options are that are rewritten, in one word because the stack is small: a byte
 /// for each holds its place among the options and one, or nothing. Of two of a kind the last counts,
 /// as it does for Linux.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,12 +77,9 @@ impl Places {
     pub const NONE: Self = Self(0);
     /// There are more than are looked at.
     pub const UNREAD: Self = Self(1 << 63);
-    const MSS: u32 = 0;
-    const SCALE: u32 = 8;
-    const SACK_PERMITTED: u32 = 16;
-    const TIMESTAMPS: u32 = 24;
-    const SACK: u32 = 32;
-    const SACK_BYTES: u32 = 40;
+    const TIMESTAMPS: u32 = 0;
+    const SACK: u32 = 8;
+    const SACK_BYTES: u32 = 16;
 
     /// Those of [`usual`].
     pub const USUAL: Self = Self::NONE.with(Self::TIMESTAMPS, 2);
@@ -111,21 +103,6 @@ impl Places {
     }
 
     #[inline(always)]
-    pub const fn mss(self, options: Options) -> Option<u32> {
-        self.place(Self::MSS, options)
-    }
-
-    #[inline(always)]
-    pub const fn scale(self, options: Options) -> Option<u32> {
-        self.place(Self::SCALE, options)
-    }
-
-    #[inline(always)]
-    pub const fn permits_sack(self) -> bool {
-        self.byte(Self::SACK_PERMITTED) != 0
-    }
-
-    #[inline(always)]
     pub const fn timestamps(self, options: Options) -> Option<u32> {
         self.place(Self::TIMESTAMPS, options)
     }
@@ -145,9 +122,6 @@ impl Places {
     #[inline(always)]
     const fn and(self, kind: u8, len: u8, at: u32) -> Self {
         match (kind, len) {
-            (MSS, MSS_LEN) => self.with(Self::MSS, at),
-            (SCALE, SCALE_LEN) => self.with(Self::SCALE, at),
-            (SACK_PERMITTED, SACK_PERMITTED_LEN) => self.with(Self::SACK_PERMITTED, at),
             (TIMESTAMPS, TIMESTAMPS_LEN) => self.with(Self::TIMESTAMPS, at),
             (SACK, _) => self.with(Self::SACK, at).with(Self::SACK_BYTES, len as u32),
             _ => self,
@@ -234,8 +208,6 @@ mod tests {
     fn a_syn_as_linux_sends_it_is_read() {
         let syn = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
         let places = found(&syn);
-        assert_eq!((places.mss(AT_0), places.scale(AT_0)), (Some(0), Some(17)));
-        assert!(places.permits_sack());
         assert_eq!((places.timestamps(AT_0), places.sack(AT_0)), (Some(6), None));
     }
 
@@ -254,16 +226,20 @@ mod tests {
 
     #[test]
     fn nothing_is_found_behind_the_end_or_beyond_the_header() {
-        assert_eq!(found(&[0, 3, 3, 7]), Places::NONE);
+        assert_eq!(found(&[0, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 0]), Places::NONE);
         assert_eq!(found(&[1, 1, 8, 10]), Places::NONE, "it is cut off");
-        assert_eq!(found(&[9, 1, 3, 3, 7, 0, 0, 0]), Places::NONE, "of no possible length");
+        assert_eq!(
+            found(&[9, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]),
+            Places::NONE,
+            "of no possible length"
+        );
     }
 
     #[test]
     fn more_options_than_anybody_sends_are_said_to_be_unread() {
-        let nops = |count: usize| [vec![1; count], vec![3, 3, 7]].concat();
-        assert_eq!(found(&nops(13)).scale(AT_0), Some(13));
-        assert_eq!(found(&nops(33)), Places::UNREAD);
+        let nops = |count: usize| [vec![1; count], vec![8, 10, 0, 0, 0, 1, 0, 0, 0, 2]].concat();
+        assert_eq!(found(&nops(13)).timestamps(AT_0), Some(13));
+        assert_eq!(found(&nops(30)), Places::UNREAD);
     }
 
     proptest! {
@@ -272,8 +248,6 @@ mod tests {
             let places = found(&options);
             let len = 4 * options.len().div_ceil(4) as u32;
             let ends: Vec<_> = [
-                (places.mss(AT_0), 4),
-                (places.scale(AT_0), 3),
                 (places.timestamps(AT_0), 10),
                 (places.sack(AT_0), 2 + 8 * places.sack_blocks()),
             ]

@@ -1,6 +1,6 @@
 //! The numbers of one segment, as far as a connection's record and its translation need them.
 
-use proxy_common::{addr::Family, track::Offer};
+use proxy_common::addr::Family;
 
 use crate::{
     options::{self, HEADER, Options, Places},
@@ -20,8 +20,6 @@ pub struct Seen {
     pub flags: Flags,
     pub is_stamped: bool,
     pub tsval: u32,
-    /// Of a SYN.
-    pub offer: Offer,
     pub options: Options,
     pub places: Places,
 }
@@ -35,7 +33,6 @@ impl Seen {
         flags: Flags(0),
         is_stamped: false,
         tsval: 0,
-        offer: Offer::NONE,
         options: Options::NONE,
         places: Places::NONE,
     };
@@ -65,15 +62,13 @@ fn see_over<I: Ip, P: Behind>(packet: &mut P, seen: &mut Seen) -> bool {
     if !read::<I, P>(packet, seen) {
         return false;
     }
-    if !seen.flags.has(Flags::SYN)
-        && let Some(tsval) = options::usual(packet, seen.options)
-    {
+    if let Some(tsval) = options::usual(packet, seen.options) {
         (seen.is_stamped, seen.tsval) = (true, u32::from_be(tsval));
         seen.places = Places::USUAL;
         return true;
     }
     options::find(packet, seen.options, &mut seen.places);
-    read_options(packet, seen);
+    read_stamp(packet, seen);
     seen.places != Places::UNREAD
 }
 
@@ -95,48 +90,19 @@ fn read<I: Ip, P: Behind>(packet: &mut P, seen: &mut Seen) -> bool {
     seen.window = u16::from_be(frame.tcp.window);
     seen.flags = flags;
     // The place was an earlier segment's.
-    (seen.is_stamped, seen.tsval, seen.offer) = (false, 0, Offer::NONE);
+    (seen.is_stamped, seen.tsval) = (false, 0);
     seen.options = options;
     true
 }
 
 #[inline(always)]
-fn read_options<P: Behind>(packet: &P, seen: &mut Seen) {
+fn read_stamp<P: Behind>(packet: &P, seen: &mut Seen) {
     if let Some(at) = seen.places.timestamps(seen.options)
         && let Some(tsval) = packet.load(at + 2)
     {
         seen.tsval = u32::from_be_bytes(tsval);
         seen.is_stamped = true;
     }
-    if seen.flags.has(Flags::SYN) {
-        seen.offer = offer(packet, seen);
-    }
-}
-
-/// RFC 7323, section 2.3.
-const LARGEST_SCALE: u8 = 14;
-
-#[inline(always)]
-fn offer<P: Behind>(packet: &P, seen: &Seen) -> Offer {
-    let mut offer = Offer::NONE;
-    if let Some(at) = seen.places.mss(seen.options)
-        && let Some(mss) = packet.load(at + 2)
-    {
-        offer.mss = u16::from_be_bytes(mss);
-    }
-    if let Some(at) = seen.places.scale(seen.options)
-        && let Some([scale]) = packet.load(at + 2)
-    {
-        offer.scale = scale.min(LARGEST_SCALE);
-        offer.flags |= Offer::SCALE;
-    }
-    if seen.places.permits_sack() {
-        offer.flags |= Offer::SACK;
-    }
-    if seen.is_stamped {
-        offer.flags |= Offer::TIMESTAMPS;
-    }
-    offer
 }
 
 #[cfg(test)]
@@ -154,14 +120,9 @@ mod tests {
         let mut seen = Seen::NOTHING;
         let syn = vec![2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7];
         assert!(see(&mut segment(Flags::SYN, syn).frame(), Family::V4, &mut seen));
-        let flags = Offer::SCALE | Offer::SACK | Offer::TIMESTAMPS;
-        assert_eq!(seen.offer, Offer { mss: 1_460, scale: 7, flags });
-        assert_eq!((seen.is_stamped, seen.tsval, seen.end), (true, 9, 101));
         let stamps = vec![1, 1, 8, 10, 0, 0, 0, 12, 0, 0, 0, 5];
-        assert!(see(&mut segment(Flags::ACK, stamps.clone()).frame(), Family::V4, &mut seen));
-        assert_eq!((seen.is_stamped, seen.tsval, seen.offer), (true, 12, Offer::NONE));
-        assert!(see(&mut segment(Flags::SYN, stamps).frame(), Family::V4, &mut seen));
-        assert_eq!(seen.offer.flags, Offer::TIMESTAMPS, "a SYN of these alone offers them");
+        assert!(see(&mut segment(Flags::ACK, stamps).frame(), Family::V4, &mut seen));
+        assert_eq!((seen.is_stamped, seen.tsval), (true, 12));
         assert!(see(&mut segment(Flags::ACK, vec![]).frame(), Family::V4, &mut seen));
         let mut fresh = Seen::NOTHING;
         assert!(see(&mut segment(Flags::ACK, vec![]).frame(), Family::V4, &mut fresh));

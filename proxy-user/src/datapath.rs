@@ -148,7 +148,7 @@ impl Datapath {
         let listen = attachment.listen;
         let packet = attach(attachment).await?;
         let handover = Handover::new(&packet.kernel, listen, config.handover_after, listening)
-            .context("the listener's sockets cannot be prepared for a handover")?;
+            .context("the handover cannot be prepared")?;
         let mover = Mover::Handover(Arc::new(handover));
         Ok(Self { reason: reason.into(), packet: Some(packet), mover })
     }

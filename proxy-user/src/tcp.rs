@@ -27,6 +27,8 @@ const TCP_NO_QUEUE: c_int = 0;
 /// Of `include/uapi/asm-generic/socket.h` and `include/uapi/linux/socket.h`.
 const SO_BUF_LOCK: c_int = 72;
 const SOCK_RCVBUF_LOCK: c_int = 2;
+/// Of `include/uapi/linux/sockios.h`.
+const SIOCOUTQNSD: libc::Ioctl = 0x894b;
 const TCP_RECV_QUEUE: c_int = 1;
 const TCP_SEND_QUEUE: c_int = 2;
 
@@ -44,6 +46,11 @@ pub fn taken(socket: &impl AsRawFd) -> io::Result<u64> {
 /// Bytes in the send queue (SIOCOUTQ).
 pub fn unacknowledged(socket: &impl AsRawFd) -> io::Result<u64> {
     queue(socket, libc::TIOCOUTQ)
+}
+
+/// Bytes in the send queue that have not been sent even once.
+pub fn unsent(socket: &impl AsRawFd) -> io::Result<u64> {
+    queue(socket, SIOCOUTQNSD)
 }
 
 /// Bytes in the receive queue (SIOCINQ).

@@ -14,7 +14,7 @@ use proxy_common::{
     config::LocalId,
     flow::{Direction, Flow, FlowKey, Half},
     stamp::Stamp,
-    track::{Stage, TrackId},
+    track::{Stage, Track, TrackId},
 };
 use proxy_user::{
     config::FlowTimeouts,
@@ -53,17 +53,20 @@ fn flow(peer: Addr, direction: Direction, half: Half, seen: Stamp) -> Flow {
     }
 }
 
-/// Both entries of the `n`th connection.
-fn insert(table: &Records, n: u32, halves: [Half; 2], seen: Stamp) {
-    let [client, backend] =
-        [0x0a00_0000, 0x0b00_0000].map(|net| Addr::from(Ipv4Addr::from_bits(net + n)));
-    let key = |remote| FlowKey {
+fn key(remote: Addr) -> FlowKey {
+    FlowKey {
         remote,
         remote_port: Port::new(LISTEN),
         local_port: Port::new(LISTEN),
         local: LocalId(0),
         padding: 0,
-    };
+    }
+}
+
+/// Both entries of the `n`th connection.
+fn insert(table: &Records, n: u32, halves: [Half; 2], seen: Stamp) {
+    let [client, backend] =
+        [0x0a00_0000, 0x0b00_0000].map(|net| Addr::from(Ipv4Addr::from_bits(net + n)));
     let [to_backend, to_client] = halves;
     let entries = [
         (key(client), flow(backend, Direction::ToBackend, to_backend, seen)),
@@ -135,6 +138,24 @@ fn open_connections_older_than_they_may_be_are_named_a_few_in_each_step() {
     assert!(old.iter().all(|key| open.contains(&key.remote)), "towards the backend, and open");
     let mut forever = Sweep::new(FlowTimeouts::default(), None);
     assert_eq!(forever.step(&table, at(1_111)).unwrap().old, []);
+}
+
+#[test]
+fn a_record_stays_with_its_entry_and_goes_without_it() {
+    let table = table(64);
+    let record = |id, client| (id, key(client), Track { id, ..Track::EMPTY });
+    let records = [record(TrackId(1), client(1)), record(TrackId(2), client(2))];
+    for (_, key, track) in &records {
+        table.tracks.add(key, track).unwrap();
+    }
+    let (own, kept, _) = records[0];
+    let entry = flow(client(9), Direction::ToBackend, Half::Open, at(100));
+    table.flows.add(&kept, &Flow { track: own, ..entry }).unwrap();
+    let (_, other, _) = records[1];
+    table.flows.add(&other, &entry).unwrap();
+    Sweep::new(FlowTimeouts::default(), None).step(&table, at(101)).unwrap();
+    let left: Vec<_> = records.iter().map(|(_, key, _)| table.tracks.get(key).is_some()).collect();
+    assert_eq!(left, [true, false], "the second's entry is another connection's");
 }
 
 fn client(n: u32) -> Addr {

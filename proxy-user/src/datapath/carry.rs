@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::{
     account::{Caller, Led},
-    handover::{Connection, Obstacle, Outcome, Passage},
+    handover::{Connection, Obstacle, Outcome, Passage, Prospect},
     ledger::Entry,
     limits::{Limits, Place, Seat, Source},
     mover::Mover,
@@ -34,6 +34,14 @@ pub struct Carrier {
     pub flow_log: Events,
     pub tally: Arc<Tally>,
     pub mover: Mover,
+}
+
+/// A connection that has none yet.
+struct Accepted {
+    client: TcpStream,
+    peer: SocketAddr,
+    listen: SocketAddr,
+    prospect: Result<Prospect, Obstacle>,
 }
 
 /// A connection that has a backend.
@@ -93,6 +101,8 @@ impl Carrier {
     }
 
     async fn open(&self, client: TcpStream, peer: SocketAddr) -> Result<Opened, Failure> {
+        let listen = client.local_addr().map_err(|_| Failure::ClientBroke)?;
+        let prospect = self.mover.prospect(&client, listen, peer);
         let preface = preface::read(&client, self.wants).await?;
         let place = self.limits.place(source(peer, preface.consumer.as_ref()))?;
         let route = match self.routes.pick(preface.server_name.as_ref()) {
@@ -103,19 +113,17 @@ impl Carrier {
             }
         };
         admit_consumer(route, preface.consumer.as_ref())?;
-        self.lead(client, peer, preface, place, route).await
+        self.lead(Accepted { client, peer, listen, prospect }, preface, place, route).await
     }
 
     async fn lead(
         &self,
-        client: TcpStream,
-        peer: SocketAddr,
+        accepted: Accepted,
         preface: Preface,
         place: Place,
         route: &Route,
     ) -> Result<Opened, Failure> {
-        let listen = client.local_addr().map_err(|_| Failure::ClientBroke)?;
-        let prospect = self.mover.prospect(&client, listen, peer);
+        let Accepted { client, peer, listen, prospect } = accepted;
         let Reached { backend, stream, passage } = route.reach.any(&prospect).await?;
         let source = stream.local_addr().map_err(|_| Failure::BackendBroke)?;
         let Preface { consumer, server_name, read, .. } = preface;

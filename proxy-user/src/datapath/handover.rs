@@ -84,6 +84,8 @@ impl Handover {
     ) -> io::Result<Self> {
         for socket in &listening {
             tcp::promise_at_first(socket, dial::PROMISE)?;
+            // An earlier agent may have lowered it.
+            SockRef::from(socket).set_tcp_mss(0)?;
         }
         Ok(Self {
             records: kernel.records().clone(),

@@ -85,7 +85,7 @@ impl Probe {
     ) -> Result<(), ProbeError> {
         let within = Limit { length: self.limit, started };
         let stream = within.limit(Stage::Connection, connect(backend)).await?;
-        *segment = TcpInfo::of(&stream)?.terms().takes;
+        *segment = TcpInfo::of(&stream).map_or(0, |info| info.terms().takes);
         match &self.question {
             Question::Tcp => Ok(()),
             Question::Tls(tls) => within.limit(Stage::Handshake, tls.greet(stream)).await,

@@ -44,7 +44,7 @@ pub struct Terms {
     /// The largest segment that we have told the peer of, in bytes.
     pub told: u16,
     /// How long the handshake took, before anything else was sent; `None` where something was sent
-    /// again.
+    /// again, or nobody has measured it.
     pub handshake: Option<Duration>,
     /// The largest that we would send now, in bytes: what [`super::Repair::takes`] says, or less for a narrow
     /// path or a small window (`tcp_sync_mss` in net/ipv4/tcp_output.c).
@@ -65,7 +65,8 @@ impl TcpInfo {
             has_sack: has(SACK),
             scales: has(SCALES).then_some((self.scales & 0xf, self.scales >> 4)),
             told: small(self.advmss),
-            handshake: (self.total_retrans == 0).then(|| Duration::from_micros(self.rtt.into())),
+            handshake: (self.total_retrans == 0 && self.rtt != 0)
+                .then(|| Duration::from_micros(self.rtt.into())),
             takes: small(self.snd_mss + stamps),
         }
     }
@@ -112,5 +113,6 @@ mod tests {
             (server.has_sack, server.has_timestamps)
         );
         assert!(client.told == server.told && client.takes <= server.told);
+        assert!(client.handshake.is_some());
     }
 }

@@ -188,6 +188,8 @@ impl<'a> Chase<'a> {
         }
     }
 
+    /// An agent that dies while it asks its sockets, which takes some microseconds, leaves one silent
+    /// of which the next agent does not know: its end hears of it when it says something.
     fn enter(&mut self) -> Result<(), Obstacle> {
         let (client, backend) = self.relay.streams();
         let legs = Legs::of(&self.passage, client, backend)?;

@@ -1,6 +1,9 @@
 //! What a connection's two sockets know of their handshakes, for the record of it.
 
-use std::{io::ErrorKind, num::NonZeroU16};
+use std::{
+    io::{self, ErrorKind},
+    num::NonZeroU16,
+};
 
 use proxy_common::track::{Leg, Offer};
 use tokio::net::TcpStream;
@@ -28,13 +31,16 @@ impl Legs {
         let prospect = &passage.prospect;
         client.terms.told = prospect.told;
         let cap = prospect.segment.map(NonZeroU16::get);
-        backend.terms.takes = taken_by(backend.terms.takes, cap, passage.to.takes);
+        let takes = taken_by(backend.terms.takes, cap, passage.to.takes);
+        backend.terms.takes = takes.unwrap_or(backend.terms.takes);
         let acked = [client.acked, backend.acked];
         let (client, backend) = (leg(&client.terms), leg(&backend.terms));
         if client.agreed() != backend.agreed() {
             return Err(Obstacle::Options);
         }
-        prospect.handover.learn(&client, &backend);
+        if takes.is_some() {
+            prospect.handover.learn(&client, &backend);
+        }
         if !client.suits(&backend, prospect.client.remote.family()) {
             return Err(Obstacle::Segment);
         }
@@ -44,27 +50,37 @@ impl Legs {
 
 struct Facts {
     terms: Terms,
+    /// 0 where that cannot be asked; the peer's next packet will tell it.
     acked: u32,
 }
 
 impl Facts {
     fn of(stream: &TcpStream) -> Result<Self, Obstacle> {
-        let asked = tcp::in_repair(stream, |repair| Ok((repair.takes()?, repair.numbers()?)));
-        let asked = asked.and_then(|asked| Ok((asked, TcpInfo::of(stream)?.terms())));
-        let ((takes, numbers), terms) = asked.map_err(|error| match error.kind() {
+        Self::ask(stream).map_err(|error| match error.kind() {
             ErrorKind::NotConnected => Obstacle::Short,
             _ => Obstacle::Repair,
+        })
+    }
+
+    fn ask(stream: &TcpStream) -> io::Result<Self> {
+        let terms = TcpInfo::of(stream)?.terms();
+        // To ask for it lets the kernel take what is not sent yet for sent (tcp_write_xmit in
+        // net/ipv4/tcp_output.c).
+        let may_ask = tcp::unsent(stream)? == 0;
+        let (takes, acked) = tcp::in_repair(stream, |repair| {
+            let acked = if may_ask { repair.numbers()?.acked() } else { 0 };
+            Ok((repair.takes()?, acked))
         })?;
-        Ok(Self { terms: Terms { takes, ..terms }, acked: numbers.acked() })
+        Ok(Self { terms: Terms { takes, ..terms }, acked })
     }
 }
 
 /// A socket that asks for smaller segments itself (`cap`) takes that for all that its peer takes;
-/// `known`: from others.
-fn taken_by(says: u16, cap: Option<u16>, known: u16) -> u16 {
+/// `known`: from others, 0 where it is not. `None` if nobody knows.
+fn taken_by(says: u16, cap: Option<u16>, known: u16) -> Option<u16> {
     match cap {
-        Some(cap) if says >= cap => says.max(known),
-        _ => says,
+        Some(cap) if says >= cap => (known >= cap).then_some(known),
+        _ => Some(says),
     }
 }
 
@@ -109,9 +125,11 @@ mod tests {
 
     #[test]
     fn what_hides_behind_a_cap_of_our_own_is_known_from_others() {
-        assert_eq!(taken_by(1_460, None, 9_000), 1_460, "its own word");
-        assert_eq!(taken_by(1_400, Some(1_400), 1_460), 1_460);
-        assert_eq!(taken_by(1_300, Some(1_400), 1_460), 1_300, "less than the cap");
-        assert_eq!(taken_by(1_400, Some(1_400), 0), 1_400, "nobody knows");
+        assert_eq!(taken_by(1_460, None, 9_000), Some(1_460), "its own word");
+        assert_eq!(taken_by(1_400, Some(1_400), 1_460), Some(1_460));
+        assert_eq!(taken_by(1_300, Some(1_400), 1_460), Some(1_300), "less than the cap");
+        for known in [0, 1_300] {
+            assert_eq!(taken_by(1_400, Some(1_400), known), None, "nobody knows");
+        }
     }
 }

@@ -81,16 +81,28 @@ impl Passage {
     ///
     /// Entries first: a record without them is nobody's.
     pub fn enter(&mut self, legs: &Legs) -> io::Result<()> {
+        self.add(legs).inspect_err(|_| self.take_away())?;
         self.is_entered = true;
+        self.prospect.handover.kept.armed(self.prospect.client);
+        Ok(())
+    }
+
+    fn add(&self, legs: &Legs) -> io::Result<()> {
         let Legs { client, backend, acked: [by_client, by_backend] } = *legs;
         let (records, of_client) = (self.records(), &self.prospect.client);
         records.flows.add(&self.key, &self.entry(of_client, Direction::ToClient, by_backend))?;
         records.flows.add(of_client, &self.entry(&self.key, Direction::ToBackend, by_client))?;
         let (id, began) = (self.id, self.prospect.accepted);
         let track = Track { id, began, client, backend, ..Track::EMPTY };
-        records.tracks.add(of_client, &track)?;
-        self.prospect.handover.kept.armed(*of_client);
-        Ok(())
+        records.tracks.add(of_client, &track)
+    }
+
+    /// What is another connection's stays.
+    fn take_away(&self) {
+        let (records, client) = (self.records(), &self.prospect.client);
+        records.remove_entry(&self.key, self.id);
+        records.remove_entry(client, self.id);
+        records.forget(client, self.id);
     }
 
     /// `to`: the key of the other end's packets.
@@ -143,9 +155,7 @@ impl Drop for Passage {
         // First of all, so that it is not taken over in between.
         records.arms.remove(client);
         if !self.is_handed_over() {
-            records.remove_entry(&self.key, self.id);
-            records.remove_entry(client, self.id);
-            records.forget(client, self.id);
+            self.take_away();
         }
         self.prospect.handover.kept.forget(client);
     }

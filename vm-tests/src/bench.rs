@@ -1,7 +1,10 @@
 //! `enigate-lab bench`: one lab, one load, and whatever may stand between client and API servers.
 
+mod clocked;
+mod cluster;
 mod contender;
 mod daemon;
+mod events;
 mod figure;
 mod loader;
 mod machine;
@@ -9,8 +12,11 @@ mod process;
 mod report;
 mod session;
 mod site;
+mod spent;
 mod stats;
 mod table;
+mod tables;
+mod trial;
 mod workload;
 
 pub mod load;

@@ -10,8 +10,8 @@ use std::{fmt, net::SocketAddr, path::Path};
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-use super::{daemon::Daemon, site::Site};
-use crate::{agent::Agent, plan, tool::on_path, wire::sysctl};
+use super::{LAB, daemon::Daemon, site::Site, workload::Workload};
+use crate::{agent::Agent, plan, state, tool::on_path, wire::sysctl};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Contender {
@@ -89,6 +89,20 @@ impl Contender {
         (!there).then(|| format!("not installed: apt-get install {}", needs.packages))
     }
 
+    /// Why this event is none that it could do anything about.
+    pub(crate) fn obstacle(self, event: Workload) -> Option<&'static str> {
+        match (self, event) {
+            (Self::Plain, _) => Some("nobody is in the way: clients have to notice by themselves"),
+            (Self::Nftables, Workload::Rotation) => {
+                Some("cannot: rules have addresses, and nothing resolves names")
+            }
+            (Self::Nginx, Workload::Rotation) => {
+                Some("cannot: Debian's nginx resolves its servers once, when it starts")
+            }
+            _ => None,
+        }
+    }
+
     /// Where clients connect to.
     pub(crate) fn targets(self, backends: &[SocketAddr]) -> Vec<SocketAddr> {
         match self {
@@ -157,6 +171,11 @@ impl Handovers {
 }
 
 impl Running {
+    /// Do its connections have a table in the kernel that is there from the beginning?
+    pub(crate) fn has_tables(&self) -> bool {
+        matches!(self, Self::Agent(_)) && state::pins(LAB).is_dir()
+    }
+
     /// `None` of those that hand nothing over.
     pub(crate) async fn handovers(&self) -> anyhow::Result<Option<Handovers>> {
         let Self::Agent(agent) = self else { return Ok(None) };
@@ -210,7 +229,7 @@ mod tests {
     fn the_settings_name_every_backend_of_who_chooses_one() {
         let backends: Vec<SocketAddr> =
             ["10.0.21.10:443", "10.0.22.10:443"].map(|a| a.parse().expect("an address")).into();
-        for contender in [Contender::Nftables, Contender::Haproxy, Contender::Nginx] {
+        for contender in [Contender::Nftables, Contender::Nginx] {
             let text = contender.settings(&backends);
             assert!(text.contains("10.0.21.10") && text.contains("10.0.22.10"), "{text}");
         }

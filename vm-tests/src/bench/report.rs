@@ -15,7 +15,7 @@ pub(crate) struct Run {
     pub figures: Vec<(Figure, f64)>,
     pub failures: Failures,
     /// Part of the machine that others had just before, 0 to 1.
-    pub busy_before: f64,
+    pub busy_before: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Report {
             results.figures.entry(figure).or_default().push(figure.in_unit(value));
         }
         results.failures.absorb(&run.failures);
-        self.busy_before.push(run.busy_before);
+        self.busy_before.extend(run.busy_before);
     }
 
     /// Everybody who was wanted took part in every round.
@@ -97,12 +97,12 @@ fn figure_json((figure, values): (&Figure, &Vec<f64>)) -> Value {
 #[cfg(test)]
 pub(crate) mod fixture {
     use super::*;
-    use crate::bench::{figure::What, workload::Workload};
+    use crate::bench::{figure::What, workload::DOWN};
 
     /// Plain at 10 Gbit/s, HAProxy at 5, nginx all over the place.
     pub(crate) fn report() -> Report {
         let mut report = Report::new(Machine::this().expect("a machine"), 3);
-        let rate = Figure { workload: Workload::Down, what: What::Rate };
+        let rate = Figure { workload: DOWN, what: What::Rate };
         let rounds = [
             (Contender::Plain, [10.0, 10.1, 9.9]),
             (Contender::Haproxy, [5.0, 5.1, 4.9]),
@@ -111,7 +111,7 @@ pub(crate) mod fixture {
         for (contender, gigabits) in rounds {
             for value in gigabits {
                 let figures = vec![(rate, value * 1e9 / 8.0)];
-                report.add(contender, Run { figures, busy_before: 0.25, ..Run::default() });
+                report.add(contender, Run { figures, busy_before: Some(0.25), ..Run::default() });
             }
         }
         report

@@ -7,12 +7,13 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 
-use super::{LAB, daemon::Daemon};
+use super::{LAB, daemon::Daemon, tables};
 use crate::{
     eni::Subnet,
     links::Links,
@@ -27,18 +28,20 @@ use crate::{
 };
 
 const FIRST_HOST: u8 = 10;
-const TTL: Duration = Duration::from_secs(2);
+/// The shortest that one meets, and what events wait for.
+const TTL: Duration = Duration::from_secs(1);
 /// A routing table of the router, for what comes from the client or an ENI.
 const THROUGH_PROXY: u32 = 100;
 
 pub(crate) struct Site {
     // Dropped in this order: who uses a part goes before it.
-    _servers: Vec<Server>,
+    servers: Vec<Server>,
     _resolver: hickory_server::Server<resolver::Answers>,
     client: Place,
     proxy: Place,
-    _network: Network,
+    network: Arc<Network>,
     backends: Vec<SocketAddr>,
+    zone: Zone,
     plan: Plan,
     state: State,
 }
@@ -50,29 +53,52 @@ struct Server {
 }
 
 impl Site {
+    /// With the load generator's servers.
     pub(crate) async fn build(load: &Path) -> anyhow::Result<Self> {
+        let mut site = Self::without_servers().await?;
+        for subnet in Subnet::ALL {
+            let server = Server::start(&site.network, subnet, load, &site.state).await?;
+            site.servers.push(server);
+        }
+        let router = site.network.router();
+        router.run(lead_through_proxy()).await.context("routing through the proxy")?;
+        site.publish(backends());
+        Ok(site)
+    }
+
+    pub(crate) async fn without_servers() -> anyhow::Result<Self> {
         let (state, _) = State::claim(LAB)?;
         state::mount_bpffs()?;
         let mut network = Network::vpc(LAB, Wires::default()).await?;
         let (client, proxy) = (network.client().await?, network.proxy().await?);
-        let mut servers = Vec::new();
-        for subnet in Subnet::ALL {
-            servers.push(Server::start(&network, subnet, load, &state).await?);
-        }
-        let (plan, backends) = (Plan::vpc(false), backends());
-        let router = network.router();
-        router.run(lead_through_proxy()).await.context("routing through the proxy")?;
-        let resolver = router.run(resolver::serve(zone(&backends), plan.resolver)).await?;
+        let (plan, zone) = (Plan::vpc(false), Zone::new(TTL));
+        let resolver = resolver::serve(zone.clone(), plan.resolver);
+        let resolver = network.router().run(resolver).await?;
         Ok(Self {
-            _servers: servers,
+            servers: Vec::new(),
             _resolver: resolver,
             client,
             proxy,
-            _network: network,
-            backends,
+            network: network.into(),
+            backends: Vec::new(),
+            zone,
             plan,
             state,
         })
+    }
+
+    /// These are the API servers.
+    pub(crate) fn publish(&mut self, backends: Vec<SocketAddr>) {
+        self.zone.set(ENDPOINT, backends.iter().map(SocketAddr::ip).collect());
+        self.backends = backends;
+    }
+
+    pub(crate) fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.network
     }
 
     pub(crate) fn client(&self) -> &Inside {
@@ -100,6 +126,11 @@ impl Site {
         Ok(self.state.file(name))
     }
 
+    /// See [`tables`].
+    pub(crate) fn table_bytes_each(&self) -> anyhow::Result<f64> {
+        tables::bytes_each(&self.state)
+    }
+
     /// A program of the host, with a log named after it.
     pub(crate) async fn daemon(
         &self,
@@ -116,12 +147,6 @@ impl Site {
 /// Where the API servers of every site are.
 pub(crate) fn backends() -> Vec<SocketAddr> {
     Subnet::ALL.map(backend).into()
-}
-
-fn zone(backends: &[SocketAddr]) -> Zone {
-    let zone = Zone::new(TTL);
-    zone.set(ENDPOINT, backends.iter().map(SocketAddr::ip).collect());
-    zone
 }
 
 impl Server {

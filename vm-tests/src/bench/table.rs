@@ -37,7 +37,7 @@ fn rows(report: &Report, figure: Figure) -> Vec<String> {
         Summary::of(report.contenders.get(contender)?.figures.get(&figure)?)
     };
     let ratio = |own: &Summary, contender: &Contender, of: Contender| match summary(&of) {
-        Some(other) if of != *contender => ratio(own.ratio_to(&other)),
+        Some(other) if of != *contender && other.median != 0.0 => ratio(own.ratio_to(&other)),
         _ => String::new(),
     };
     let rows = report.contenders.keys().filter_map(|contender| {
@@ -112,7 +112,10 @@ fn ratio(Ratio { value, is_noise }: Ratio) -> String {
 /// Three digits that matter.
 fn number(value: f64) -> String {
     match value.abs() {
-        0.0..10.0 => format!("{value:.2}"),
+        0.0 => "0".to_owned(),
+        ..0.1 => format!("{value:.4}"),
+        ..1.0 => format!("{value:.3}"),
+        1.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     }

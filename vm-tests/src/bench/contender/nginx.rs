@@ -35,7 +35,7 @@ pub(super) fn configuration(backends: &[SocketAddr], folder: &Path) -> String {
          worker_processes 2;\n\
          worker_rlimit_nofile 20000;\n\
          events {{\n\
-         \tworker_connections 10000;\n\
+         \tworker_connections 16000;\n\
          }}\n\
          stream {{\n\
          \tupstream api {{\n\

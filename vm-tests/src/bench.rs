@@ -4,10 +4,15 @@ mod clocked;
 mod cluster;
 mod contender;
 mod daemon;
+mod doc;
 mod events;
 mod figure;
+mod goals;
 mod loader;
 mod machine;
+mod others;
+mod packets;
+mod plots;
 mod process;
 mod report;
 mod session;
@@ -53,6 +58,12 @@ pub struct Args {
     /// Write everything measured as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw what was measured, as SVG files in this folder
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+    /// Write the report as Markdown
+    #[arg(long, value_name = "FILE")]
+    doc: Option<PathBuf>,
     /// Only this contender; may be given more than once
     #[arg(long, value_name = "NAME")]
     only: Vec<Contender>,
@@ -75,10 +86,16 @@ async fn bench(args: Args) -> anyhow::Result<ExitCode> {
         // What there was of the lab is down when its future is dropped.
         () = stop.requested() => return Ok(ExitCode::FAILURE),
     };
-    report.missing = missing;
+    report.missing = missing.into_iter().chain(others::missing()).collect();
     print!("{}", table::text(&report));
     if let Some(file) = &args.json {
         report.write(file)?;
+    }
+    if let Some(folder) = &args.plots {
+        plots::write(&report, folder)?;
+    }
+    if let Some(file) = &args.doc {
+        doc::write(&report, file)?;
     }
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

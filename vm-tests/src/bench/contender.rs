@@ -5,10 +5,11 @@ mod haproxy;
 mod nftables;
 mod nginx;
 
-use std::{fmt, net::SocketAddr, path::Path};
+use std::{fmt, net::SocketAddr, path::Path, process::Stdio};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use tokio::process::Command;
 
 use super::{LAB, daemon::Daemon, site::Site, workload::Workload};
 use crate::{agent::Agent, plan, state, tool::on_path, wire::sysctl};
@@ -46,10 +47,20 @@ pub(crate) enum Running {
 }
 
 /// A program of Debian's, and the package that brings it.
-struct Needs {
-    program: &'static str,
-    also: Option<&'static str>,
-    packages: &'static str,
+pub(crate) struct Needs {
+    pub program: &'static str,
+    pub also: Option<&'static str>,
+    pub packages: &'static str,
+}
+
+impl Needs {
+    /// What to do about it, where it is not installed.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let there = on_path(self.program).is_some()
+            && self.also.is_none_or(|file| Path::new(file).is_file());
+        let install = "apt-get install --no-install-recommends";
+        (!there).then(|| format!("not installed: {install} {}", self.packages))
+    }
 }
 
 /// Terminating proxies need a port for each connection to an API server.
@@ -78,15 +89,27 @@ impl Contender {
 
     /// Why it cannot take part, and what to do about it.
     pub(crate) fn missing(self) -> Option<String> {
-        let needs = match self {
-            Self::Nftables => nftables::NEEDS,
-            Self::Haproxy => haproxy::NEEDS,
-            Self::Nginx => nginx::NEEDS,
-            _ => return None,
+        match self {
+            Self::Nftables => nftables::NEEDS.missing(),
+            Self::Haproxy => haproxy::NEEDS.missing(),
+            Self::Nginx => nginx::NEEDS.missing(),
+            _ => None,
+        }
+    }
+
+    /// What it says of itself.
+    pub(crate) async fn version(self, agent: &Path) -> anyhow::Result<String> {
+        let (program, flag) = match self {
+            Self::Plain => return Ok("the kernel's forwarding".to_owned()),
+            Self::Nftables => (nftables::NEEDS.program.as_ref(), "--version"),
+            Self::Haproxy => (haproxy::NEEDS.program.as_ref(), "-v"),
+            Self::Nginx => (nginx::NEEDS.program.as_ref(), "-v"),
+            _ => (agent, "--version"),
         };
-        let there = on_path(needs.program).is_some()
-            && needs.also.is_none_or(|file| Path::new(file).is_file());
-        (!there).then(|| format!("not installed: apt-get install {}", needs.packages))
+        let said = Command::new(program).arg(flag).stdin(Stdio::null()).output().await;
+        let said = said.with_context(|| format!("asking {} for its version", program.display()))?;
+        let said = [said.stdout, said.stderr].concat();
+        Ok(String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned())
     }
 
     /// Why this event is none that it could do anything about.

@@ -24,12 +24,16 @@ pub(crate) enum What {
     Machine,
     /// Of that, in interrupts' second halves.
     SoftIrq,
+    /// The machine's, without what the same load takes where nobody is in the way.
+    Beyond,
     /// Seconds of one run of an eBPF program.
     Run,
     /// Bytes of the proxy's processes for each connection.
     Memory,
     /// Bytes of the kernel for each connection, both ends too.
     KernelMemory,
+    /// The same without what it is where nobody is in the way.
+    KernelBeyond,
     /// Bytes of the proxy's tables in the kernel, made at its start, for each connection that they
     /// have room for.
     Table,
@@ -47,6 +51,17 @@ pub(crate) enum What {
     Slowest,
 }
 
+impl What {
+    /// What is left of it without [`super::contender::Contender::Plain`]'s.
+    pub(crate) fn beyond_plain(self) -> Option<Self> {
+        match self {
+            Self::Machine => Some(Self::Beyond),
+            Self::KernelMemory => Some(Self::KernelBeyond),
+            _ => None,
+        }
+    }
+}
+
 impl Figure {
     /// Without the load's name.
     pub(crate) fn name(self) -> &'static str {
@@ -59,9 +74,11 @@ impl Figure {
             What::Programs => "processor time of the proxy's eBPF programs",
             What::Machine => "processor time of the whole machine",
             What::SoftIrq => "of that, softirq",
+            What::Beyond => "processor time beyond plain's",
             What::Run => "a run of an eBPF program",
             What::Memory => "memory of the proxy's processes",
             What::KernelMemory => "memory of the kernel, both ends too",
+            What::KernelBeyond => "memory of the kernel beyond plain's",
             What::Table => "tables of the proxy in the kernel",
             What::HandedOver => "handed over",
             What::Failed => "failed requests",
@@ -78,7 +95,9 @@ impl Figure {
             (What::Rate, _) => "1/s",
             (What::P50 | What::P99 | What::P999, _) => "µs",
             (What::Run, _) => "ns",
-            (What::Memory | What::KernelMemory | What::Table, _) => "bytes each",
+            (What::Memory | What::KernelMemory | What::KernelBeyond | What::Table, _) => {
+                "bytes each"
+            }
             (What::HandedOver, _) => "%",
             (What::Failed, _) => "requests",
             (What::FirstNew | What::FirstNewTold | What::LastFailed | What::Slowest, _) => "ms",

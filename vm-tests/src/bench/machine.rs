@@ -16,16 +16,21 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) struct Machine {
     kernel: String,
     processors: usize,
+    /// What the processors call themselves.
+    model: String,
 }
 
 impl Machine {
     pub(crate) fn this() -> anyhow::Result<Self> {
         let kernel = uname()?.release().to_string_lossy().into_owned();
-        Ok(Self { kernel, processors: available_parallelism()?.get() })
+        let info = fs::read_to_string("/proc/cpuinfo").context("reading /proc/cpuinfo")?;
+        let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let model = model.map_or_else(|| "unknown".to_owned(), |(_, name)| name.to_owned());
+        Ok(Self { kernel, processors: available_parallelism()?.get(), model })
     }
 
     pub(crate) fn text(&self) -> String {
-        format!("Linux {}, {} processors", self.kernel, self.processors)
+        format!("Linux {}, {} processors ({})", self.kernel, self.processors, self.model)
     }
 }
 

@@ -6,7 +6,13 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{
-    contender::Contender, figure::Figure, load::Failures, machine::Machine, site, stats::Summary,
+    contender::Contender,
+    figure::Figure,
+    load::Failures,
+    machine::Machine,
+    packets::{Cost, Packets},
+    site,
+    stats::Summary,
 };
 
 /// One contender in one round.
@@ -23,6 +29,9 @@ pub(crate) struct Report {
     pub machine: Machine,
     pub rounds: usize,
     pub contenders: BTreeMap<Contender, Results>,
+    pub versions: BTreeMap<Contender, String>,
+    /// The eBPF programs by themselves.
+    pub packets: Packets,
     pub busy_before: Vec<f64>,
     /// Contenders that are not installed.
     pub missing: Vec<String>,
@@ -39,9 +48,34 @@ pub(crate) struct Results {
 
 impl Report {
     pub(crate) fn new(machine: Machine, rounds: usize) -> Self {
-        let (contenders, busy_before) = (BTreeMap::new(), Vec::new());
-        let (missing, broken) = (Vec::new(), Vec::new());
-        Self { machine, rounds, contenders, busy_before, missing, broken }
+        let (contenders, versions) = (BTreeMap::new(), BTreeMap::new());
+        let packets = Packets::default();
+        let (busy_before, missing, broken) = (Vec::new(), Vec::new(), Vec::new());
+        Self { machine, rounds, contenders, versions, packets, busy_before, missing, broken }
+    }
+
+    pub(crate) fn summary(&self, contender: Contender, figure: Figure) -> Option<Summary> {
+        Summary::of(self.contenders.get(&contender)?.figures.get(&figure)?)
+    }
+
+    /// What a contender adds to what the same load takes where nobody is in the way. Both ends of all
+    /// connections are in that, and the router, and the proxy host as far as it forwards.
+    pub(crate) fn subtract_plain(&mut self) {
+        let Some(plain) = self.contenders.get(&Contender::Plain) else { return };
+        let medians = plain.figures.iter().filter_map(|(figure, values)| {
+            let what = figure.what.beyond_plain()?;
+            Some((*figure, Figure { what, ..*figure }, Summary::of(values)?.median))
+        });
+        for (figure, beyond, plain) in medians.collect::<Vec<_>>() {
+            for (contender, results) in &mut self.contenders {
+                if *contender != Contender::Plain
+                    && let Some(values) = results.figures.get(&figure)
+                {
+                    let values = values.iter().map(|value| value - plain).collect();
+                    results.figures.insert(beyond, values);
+                }
+            }
+        }
     }
 
     pub(crate) fn add(&mut self, contender: Contender, run: Run) {
@@ -68,6 +102,7 @@ impl Report {
             let figures: Vec<_> = results.figures.iter().map(figure_json).collect();
             json!({
                 "name": contender.to_string(),
+                "version": self.versions.get(contender),
                 "settings": contender.settings(&site::backends()),
                 "figures": figures,
                 "failures": results.failures,
@@ -78,10 +113,21 @@ impl Report {
             "rounds": self.rounds,
             "busy_with_others": self.busy_before,
             "contenders": contenders.collect::<Vec<_>>(),
+            "packets": self.packets.costs.iter().map(cost_json).collect::<Vec<_>>(),
+            "programs": self.packets.instructions,
             "missing": self.missing,
             "broken": self.broken,
         })
     }
+}
+
+fn cost_json(cost: &Cost) -> Value {
+    json!({
+        "case": cost.case.to_string(),
+        "unit": "ns",
+        "values": cost.nanos,
+        "summary": Summary::of(&cost.nanos),
+    })
 }
 
 fn figure_json((figure, values): (&Figure, &Vec<f64>)) -> Value {
@@ -121,6 +167,7 @@ pub(crate) mod fixture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::figure::What;
 
     #[test]
     fn the_json_has_every_value_and_the_settings_it_was_measured_with() {
@@ -135,6 +182,21 @@ mod tests {
         assert_eq!(haproxy["figures"][0]["values"].as_array().map(Vec::len), Some(3));
         assert_eq!(haproxy["figures"][0]["summary"]["median"], 5.0);
         assert_eq!(haproxy["failures"]["connect: timed out"], 1);
+    }
+
+    #[test]
+    fn what_plain_takes_as_well_is_not_the_contenders() {
+        let mut report = fixture::report();
+        let machine = Figure { workload: crate::bench::workload::DOWN, what: What::Machine };
+        for (contender, value) in [(Contender::Plain, 0.25e-9), (Contender::Haproxy, 1.5e-9)] {
+            let figures = vec![(machine, value)];
+            report.add(contender, Run { figures, ..Run::default() });
+        }
+        report.subtract_plain();
+        let beyond = Figure { what: What::Beyond, ..machine };
+        let haproxy = report.summary(Contender::Haproxy, beyond).expect("a figure");
+        assert_eq!(haproxy.median, 1.25);
+        assert_eq!(report.summary(Contender::Plain, beyond), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::{
     load,
     loader::Loader,
     machine::{Machine, busy_with_others},
+    others, packets,
     report::{Report, Run},
     site::Site,
     trial::Trial,
@@ -39,6 +40,17 @@ pub(crate) struct Plan {
 
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let mut report = Report::new(Machine::this()?, plan.rounds);
+    if plan.contenders.contains(&Contender::Tcx) {
+        eprintln!("the eBPF programs by themselves, with up to a million flows");
+        let site = Site::build(&plan.load).await.context("building the lab")?;
+        match packets::measure(&site, plan.rounds).await {
+            Ok(measured) => report.packets = measured,
+            Err(error) => report.broken.push(format!("the eBPF programs: {error:#}")),
+        }
+    }
+    for contender in &plan.contenders {
+        report.versions.insert(*contender, contender.version(&plan.agent).await?);
+    }
     let mut progress = Progress::new(plan.rounds * plan.contenders.len());
     for round in 1..=plan.rounds {
         let mut order = plan.contenders.clone();
@@ -48,6 +60,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
             let mut parts = vec![one(plan, contender).await];
             if round <= EVENT_ROUNDS.min(plan.rounds / 2) {
                 parts.push(events::run(contender, &plan.agent).await);
+                parts.push(others::bulk(contender, &plan.agent, &plan.load).await);
             }
             for part in parts {
                 match part {
@@ -63,6 +76,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
             }
         }
     }
+    report.subtract_plain();
     Ok(report)
 }
 

@@ -57,13 +57,43 @@ impl Site {
     pub(crate) async fn build(load: &Path) -> anyhow::Result<Self> {
         let mut site = Self::without_servers().await?;
         for subnet in Subnet::ALL {
-            let server = Server::start(&site.network, subnet, load, &site.state).await?;
-            site.servers.push(server);
+            let listen = ["serve".to_owned(), "--listen".to_owned(), backend(subnet).to_string()];
+            site.serve(subnet, load, listen.into()).await?;
         }
-        let router = site.network.router();
-        router.run(lead_through_proxy()).await.context("routing through the proxy")?;
-        site.publish(backends());
+        site.open(Subnet::ALL.into()).await?;
         Ok(site)
+    }
+
+    /// With a single server, which is somebody else's program.
+    pub(crate) async fn with_one(program: &str, arguments: Vec<String>) -> anyhow::Result<Self> {
+        let path = on_path(program).with_context(|| format!("{program} is not installed"))?;
+        let mut site = Self::without_servers().await?;
+        site.serve(Subnet::A, &path, arguments).await?;
+        site.open(vec![Subnet::A]).await?;
+        Ok(site)
+    }
+
+    async fn serve(
+        &mut self,
+        subnet: Subnet,
+        program: &Path,
+        arguments: Vec<String>,
+    ) -> anyhow::Result<()> {
+        let IpAddr::V4(address) = backend(subnet).ip() else { bail!("{subnet}: is not over IPv4") };
+        let eni = self.network.eni(&host(subnet), address).await?;
+        let log = self.state.file(&format!("{}.log", host(subnet)));
+        let daemon = Daemon::start(eni.inside(), program, arguments, log).await?;
+        self.servers.push(Server { _daemon: daemon, _eni: eni });
+        Ok(())
+    }
+
+    /// The way to these leads through the proxy, and they are the API servers.
+    async fn open(&mut self, subnets: Vec<Subnet>) -> anyhow::Result<()> {
+        let backends = subnets.iter().copied().map(backend).collect();
+        let router = self.network.router();
+        router.run(lead_through_proxy(subnets)).await.context("routing through the proxy")?;
+        self.publish(backends);
+        Ok(())
     }
 
     pub(crate) async fn without_servers() -> anyhow::Result<Self> {
@@ -149,23 +179,6 @@ pub(crate) fn backends() -> Vec<SocketAddr> {
     Subnet::ALL.map(backend).into()
 }
 
-impl Server {
-    async fn start(
-        network: &Network,
-        subnet: Subnet,
-        load: &Path,
-        state: &State,
-    ) -> anyhow::Result<Self> {
-        let address = backend(subnet);
-        let IpAddr::V4(ip) = address.ip() else { bail!("{address}: is not over IPv4") };
-        let eni = network.eni(&host(subnet), ip).await?;
-        let arguments = ["serve".to_owned(), "--listen".to_owned(), address.to_string()];
-        let log = state.file(&format!("{}.log", host(subnet)));
-        let daemon = Daemon::start(eni.inside(), load, arguments.into(), log).await?;
-        Ok(Self { _daemon: daemon, _eni: eni })
-    }
-}
-
 fn host(subnet: Subnet) -> String {
     format!("eni-{subnet}")
 }
@@ -175,10 +188,10 @@ fn backend(subnet: Subnet) -> SocketAddr {
     (subnet.address(plan.prefix, FIRST_HOST), plan.api_port).into()
 }
 
-async fn lead_through_proxy() -> anyhow::Result<()> {
+async fn lead_through_proxy(subnets: Vec<Subnet>) -> anyhow::Result<()> {
     let links = Links::open()?;
     links.table_via(THROUGH_PROXY, &router_link("proxy"), plan::PROXY).await?;
-    let hosts = Subnet::ALL.map(host).into_iter().chain(["client".to_owned()]);
+    let hosts = subnets.into_iter().map(host).chain(["client".to_owned()]);
     for host in hosts {
         links.look_up_from(&router_link(&host), THROUGH_PROXY).await?;
     }

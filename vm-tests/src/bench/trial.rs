@@ -9,6 +9,7 @@ use super::{
     figure::{Figure, What},
     load::{Failures, Outcome},
     loader::{Going, Loader},
+    others,
     report::Run,
     spent::{Account, Spent},
     workload::Workload,
@@ -33,6 +34,7 @@ impl Trial {
         for workload in Workload::AFTER_IDLE {
             self.measure(workload).await?;
         }
+        self.run.figures.extend(others::requests(&self.loader).await?);
         if !self.programs.is_empty() {
             for workload in Workload::CLOCKED {
                 self.clock(workload).await.with_context(|| format!("clocked: {workload}"))?;

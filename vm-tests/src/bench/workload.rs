@@ -24,6 +24,12 @@ pub(crate) enum Workload {
     },
     Connects,
     Handshakes,
+    /// Requests by wrk, over TLS.
+    Wrk,
+    /// Bulk by iperf3.
+    Iperf3 {
+        direction: Direction,
+    },
     Idle,
     /// New connections while the idle ones stand.
     Crowd,
@@ -75,8 +81,8 @@ impl Workload {
                 format!("ping --size {size} --connections {connections} {window}")
             }
             Self::Idle => format!("idle --connections {IDLE}"),
-            // The generator's servers do not come and go.
-            Self::Rotation | Self::DeadEni => String::new(),
+            // Not the generator's.
+            Self::Wrk | Self::Iperf3 { .. } | Self::Rotation | Self::DeadEni => String::new(),
             Self::Connects | Self::Crowd | Self::Handshakes => {
                 let tls = if self == Self::Handshakes { "--tls" } else { "" };
                 let at_most = self.connections_at_most();
@@ -101,8 +107,8 @@ impl Workload {
 
     pub(crate) const fn counted(self) -> Counted {
         match self {
-            Self::Bulk { .. } => Counted::Bytes,
-            Self::Ping { .. } => Counted::RoundTrips,
+            Self::Bulk { .. } | Self::Iperf3 { .. } => Counted::Bytes,
+            Self::Ping { .. } | Self::Wrk => Counted::RoundTrips,
             _ => Counted::Connections,
         }
     }
@@ -139,8 +145,7 @@ impl fmt::Display for Workload {
         let many = |count| if count == 1 { "" } else { "s" };
         match *self {
             Self::Bulk { direction, streams } => {
-                let end = if direction == Direction::Down { "client" } else { "server" };
-                write!(f, "bulk to the {end}, {streams} stream{}", many(streams))
+                write!(f, "bulk to the {}, {streams} stream{}", direction.end(), many(streams))
             }
             Self::Ping { size, connections } => {
                 let size =
@@ -149,6 +154,10 @@ impl fmt::Display for Workload {
             }
             Self::Connects => write!(f, "connections that carry 64 B, {AT_A_TIME} at a time"),
             Self::Handshakes => write!(f, "TLS connections that carry 64 B, {AT_A_TIME} at a time"),
+            Self::Wrk => f.write_str("requests by wrk over TLS, 32 connections"),
+            Self::Iperf3 { direction } => {
+                write!(f, "bulk to the {} by iperf3, 8 streams", direction.end())
+            }
             Self::Idle => write!(f, "{IDLE} idle connections"),
             Self::Crowd => write!(f, "connections that carry 64 B, beside {IDLE} idle ones"),
             Self::Rotation => f.write_str("all ENIs are replaced while clients ask"),

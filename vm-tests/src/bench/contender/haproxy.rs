@@ -9,8 +9,7 @@ use crate::{
     plan::{ENDPOINT, RESOLVER},
 };
 
-pub(super) const NEEDS: Needs =
-    Needs { program: "haproxy", also: None, packages: "--no-install-recommends haproxy" };
+pub(super) const NEEDS: Needs = Needs { program: "haproxy", also: None, packages: "haproxy" };
 
 const FILE: &str = "haproxy.cfg";
 /// Room for all new ENIs beside all old ones.

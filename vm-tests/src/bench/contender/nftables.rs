@@ -8,8 +8,7 @@ use tokio::process::Command;
 use super::Needs;
 use crate::{bench::site::Site, links::HOST_LINK, plan::PROXY};
 
-pub(super) const NEEDS: Needs =
-    Needs { program: "nft", also: None, packages: "--no-install-recommends nftables" };
+pub(super) const NEEDS: Needs = Needs { program: "nft", also: None, packages: "nftables" };
 
 const FILE: &str = "nat.nft";
 

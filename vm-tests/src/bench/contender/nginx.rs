@@ -8,11 +8,8 @@ use crate::bench::{daemon::Daemon, site::Site};
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const FILE: &str = "nginx.conf";
 
-pub(super) const NEEDS: Needs = Needs {
-    program: "nginx",
-    also: Some(MODULE),
-    packages: "--no-install-recommends nginx libnginx-mod-stream",
-};
+pub(super) const NEEDS: Needs =
+    Needs { program: "nginx", also: Some(MODULE), packages: "nginx libnginx-mod-stream" };
 
 pub(super) async fn start(site: &Site) -> anyhow::Result<Daemon> {
     let file = site.write(FILE, &configuration(site.backends(), &site.folder()))?;

@@ -50,6 +50,14 @@ impl Direction {
             Self::Up => "up",
         }
     }
+
+    /// Where the bytes go.
+    pub(crate) const fn end(self) -> &'static str {
+        match self {
+            Self::Down => "client",
+            Self::Up => "server",
+        }
+    }
 }
 
 struct Stream {

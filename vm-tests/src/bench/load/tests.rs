@@ -73,7 +73,7 @@ fn over_tls_it_is_a_web_server_as_well() {
             stream.read_exact(&mut answer).await?;
             assert_eq!(&answer, web::ANSWER);
         }
-        Ok(())
+        anyhow::Ok(())
     };
     threads::run(asked).expect("a runtime").expect("two answers");
 }

@@ -10,6 +10,7 @@ mod figure;
 mod goals;
 mod loader;
 mod machine;
+mod needs;
 mod others;
 mod packets;
 mod plots;

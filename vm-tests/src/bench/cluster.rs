@@ -1,6 +1,8 @@
 //! The lab where ENIs come and go: API servers in place of the load generator's, and clients that
 //! ask them over TLS and HTTP/2.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
 use super::{
@@ -21,11 +23,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) async fn build(
-        contender: Contender,
-        agent: &std::path::Path,
-    ) -> anyhow::Result<Self> {
-        let mut site = Site::without_servers().await.context("building the lab")?;
+    pub(crate) async fn build(contender: Contender, agent: &Path) -> anyhow::Result<Self> {
+        let mut site =
+            Site::without_servers(contender.wires()).await.context("building the lab")?;
         let pki = Pki::for_name(ENDPOINT)?;
         let (network, zone, plan) = (site.network().clone(), site.zone().clone(), *site.plan());
         let mut plane = ControlPlane::new(network, zone, plan, Service::ApiServer, pki.server);

@@ -12,7 +12,12 @@ use clap::ValueEnum;
 use tokio::process::Command;
 
 use super::{LAB, daemon::Daemon, site::Site, workload::Workload};
-use crate::{agent::Agent, plan, state, tool::on_path, wire::sysctl};
+use crate::{
+    agent::Agent,
+    network::Wires,
+    plan, state,
+    wire::{Wire, sysctl},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Contender {
@@ -44,23 +49,6 @@ pub(crate) enum Running {
     Kernel,
     Daemon(Box<Daemon>),
     Agent(Box<Agent>),
-}
-
-/// A program of Debian's, and the package that brings it.
-pub(crate) struct Needs {
-    pub program: &'static str,
-    pub also: Option<&'static str>,
-    pub packages: &'static str,
-}
-
-impl Needs {
-    /// What to do about it, where it is not installed.
-    pub(crate) fn missing(&self) -> Option<String> {
-        let there = on_path(self.program).is_some()
-            && self.also.is_none_or(|file| Path::new(file).is_file());
-        let install = "apt-get install --no-install-recommends";
-        (!there).then(|| format!("not installed: {install} {}", self.packages))
-    }
 }
 
 /// Terminating proxies need a port for each connection to an API server.
@@ -124,6 +112,13 @@ impl Contender {
             }
             _ => None,
         }
+    }
+
+    /// XDP in a driver sees frames as a network card has them, and no others: checksummed, and of
+    /// one segment each.
+    pub(crate) fn wires(self) -> Wires {
+        let proxy = Wire { plain_frames: self == Self::Xdp, ..Wire::default() };
+        Wires { proxy, ..Wires::default() }
     }
 
     /// Where clients connect to.

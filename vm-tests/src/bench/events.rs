@@ -1,6 +1,7 @@
 //! What happens to clients while ENIs come and go.
 
 use std::{
+    cell::RefCell,
     path::Path,
     pin::pin,
     time::{Duration, Instant},
@@ -11,11 +12,7 @@ use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    cluster::Cluster,
-    contender::Contender,
-    figure::{Figure, What},
-    report::Run,
-    workload::Workload,
+    cluster::Cluster, contender::Contender, figure::What, report::Run, workload::Workload,
 };
 use crate::{client::Client, eni::Eni, load::Mix, rotation};
 
@@ -64,34 +61,35 @@ async fn until_it_carries(client: &Client) -> anyhow::Result<()> {
 
 /// All ENIs are replaced while clients ask.
 async fn rotate(cluster: &mut Cluster, run: &mut Run) -> anyhow::Result<()> {
-    let plane = &mut cluster.plane;
     let load = cluster.client.load(Mix::default())?;
     sleep(AROUND).await;
+    let drained = replace_all(cluster, run).await?;
+    sleep(AROUND).await;
+    let counts = load.stop().await?;
+    run.add(Workload::Rotation, What::Failed, counts.failures as f64);
+    let errors = counts.last_errors.into_iter().chain(drained.err().map(|e| format!("{e:#}")));
+    for error in errors {
+        run.failures.add(format!("{}: {error}", Workload::Rotation));
+    }
+    Ok(())
+}
+
+/// Did the old ones go without breaking anything off?
+async fn replace_all(cluster: &mut Cluster, run: &mut Run) -> anyhow::Result<anyhow::Result<()>> {
+    let plane = &mut cluster.plane;
     let fresh = rotation::create(plane, plane.enis.len()).await?;
     let leaving = rotation::change_answer(plane, fresh);
     let changed = Instant::now();
     let mut grace = pin!(sleep(rotation::grace(plane.zone.ttl())));
-    let first = first_on(&cluster.client, &plane.enis, changed + READY).await;
-    grace.as_mut().await;
-    let drained = rotation::drain(plane, leaving).await;
-    sleep(AROUND).await;
-    let counts = load.stop().await?;
-    let mut add =
-        |what, value| run.figures.push((Figure { workload: Workload::Rotation, what }, value));
-    add(What::Failed, counts.failures as f64);
-    if let Some(first) = first {
-        add(What::FirstNew, (first - changed).as_secs_f64());
+    if let Some(first) = first_on(&cluster.client, &plane.enis, changed + READY).await {
+        let since = |earlier| first.saturating_duration_since(earlier).as_secs_f64();
+        run.add(Workload::Rotation, What::FirstNew, since(changed));
         if let Some(told) = plane.zone.told() {
-            add(What::FirstNewTold, first.saturating_duration_since(told).as_secs_f64());
+            run.add(Workload::Rotation, What::FirstNewTold, since(told));
         }
     }
-    for error in counts.last_errors {
-        run.failures.add(format!("{}: {error}", Workload::Rotation));
-    }
-    if let Err(error) = drained {
-        run.failures.add(format!("{}: {error:#}", Workload::Rotation));
-    }
-    Ok(())
+    grace.as_mut().await;
+    Ok(rotation::drain(plane, leaving).await)
 }
 
 /// When a connection first came to one of these.
@@ -112,15 +110,12 @@ async fn first_on(client: &Client, enis: &[Eni], deadline: Instant) -> Option<In
 async fn kill_one(cluster: &mut Cluster, run: &mut Run) -> anyhow::Result<()> {
     let dead = cluster.plane.enis.first().context("no ENI is left")?;
     dead.link_down().await?;
-    let seen = Seen::new(Instant::now());
-    let seen = std::cell::RefCell::new(seen);
+    let seen = RefCell::new(Seen::new(Instant::now()));
     join_all((0..CLIENTS).map(|_| ask_until_quiet(&cluster.client, &seen))).await;
     let seen = seen.into_inner();
-    let mut add =
-        |what, value| run.figures.push((Figure { workload: Workload::DeadEni, what }, value));
-    add(What::LastFailed, seen.last_failed.as_secs_f64());
-    add(What::Failed, f64::from(seen.failed));
-    add(What::Slowest, seen.slowest.as_secs_f64());
+    run.add(Workload::DeadEni, What::LastFailed, seen.last_failed.as_secs_f64());
+    run.add(Workload::DeadEni, What::Failed, f64::from(seen.failed));
+    run.add(Workload::DeadEni, What::Slowest, seen.slowest.as_secs_f64());
     Ok(())
 }
 
@@ -154,7 +149,7 @@ impl Seen {
     }
 }
 
-async fn ask_until_quiet(client: &Client, seen: &std::cell::RefCell<Seen>) {
+async fn ask_until_quiet(client: &Client, seen: &RefCell<Seen>) {
     while !seen.borrow().is_over(Instant::now()) {
         let began = Instant::now();
         let answer = timeout(PATIENCE, client.get("/readyz")).await;

@@ -8,10 +8,11 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::{
-    contender::{Contender, Needs},
+    contender::Contender,
     figure::{Figure, What},
     load::Direction,
     loader::Loader,
+    needs::Needs,
     report::Run,
     site::Site,
     workload::Workload,
@@ -43,14 +44,13 @@ pub(crate) async fn bulk(contender: Contender, agent: &Path, load: &Path) -> any
     if IPERF3.missing().is_some() {
         return Ok(run);
     }
-    let site = Site::with_one(IPERF3.program, iperf3::server()).await;
+    let site = Site::with_one(IPERF3.program, iperf3::server(), contender.wires()).await;
     let site = site.context("building the lab")?;
     let _running = contender.start(&site, agent).await?;
     let loader = Loader::new(site.client(), load, &contender.targets(site.backends()));
     for direction in [Direction::Down, Direction::Up] {
         let rate = iperf3::measure(&loader, direction).await?;
-        let workload = Workload::Iperf3 { direction };
-        run.figures.push((Figure { workload, what: What::Rate }, rate));
+        run.add(Workload::Iperf3 { direction }, What::Rate, rate);
     }
     Ok(run)
 }

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::{
     contender::Contender,
-    figure::Figure,
+    figure::{Figure, What},
     load::Failures,
     machine::Machine,
     packets::{Cost, Packets},
     site,
     stats::Summary,
+    workload::Workload,
 };
 
 /// One contender in one round.
@@ -22,6 +23,12 @@ pub(crate) struct Run {
     pub failures: Failures,
     /// Part of the machine that others had just before, 0 to 1.
     pub busy_before: Option<f64>,
+}
+
+impl Run {
+    pub(crate) fn add(&mut self, workload: Workload, what: What, value: f64) {
+        self.figures.push((Figure { workload, what }, value));
+    }
 }
 
 #[derive(Debug)]
@@ -167,7 +174,6 @@ pub(crate) mod fixture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::figure::What;
 
     #[test]
     fn the_json_has_every_value_and_the_settings_it_was_measured_with() {

@@ -14,7 +14,7 @@ use super::{
     clocked::Programs,
     contender::{Contender, Running},
     events,
-    figure::{Figure, What},
+    figure::What,
     load,
     loader::Loader,
     machine::{Machine, busy_with_others},
@@ -24,6 +24,7 @@ use super::{
     trial::Trial,
     workload::Workload,
 };
+use crate::network::Wires;
 
 /// They take long, and are far apart: fewer do. One where there are three rounds.
 const EVENT_ROUNDS: usize = 3;
@@ -42,7 +43,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let mut report = Report::new(Machine::this()?, plan.rounds);
     if plan.contenders.contains(&Contender::Tcx) {
         eprintln!("the eBPF programs by themselves, with up to a million flows");
-        let site = Site::build(&plan.load).await.context("building the lab")?;
+        let site = Site::build(&plan.load, Wires::default()).await.context("building the lab")?;
         match packets::measure(&site, plan.rounds).await {
             Ok(measured) => report.packets = measured,
             Err(error) => report.broken.push(format!("the eBPF programs: {error:#}")),
@@ -82,7 +83,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
 
 /// One contender in a lab of its own.
 async fn one(plan: &Plan, contender: Contender) -> anyhow::Result<Run> {
-    let site = Site::build(&plan.load).await.context("building the lab")?;
+    let site = Site::build(&plan.load, contender.wires()).await.context("building the lab")?;
     let others = Programs::present()?;
     let mut running = contender.start(&site, &plan.agent).await?;
     let targets = contender.targets(site.backends());
@@ -94,8 +95,7 @@ async fn one(plan: &Plan, contender: Contender) -> anyhow::Result<Run> {
     let run = Run { busy_before: Some(busy_with_others().await?), ..Run::default() };
     let mut trial = Trial { loader, running, programs, quick: plan.quick, run };
     if trial.running.has_tables() {
-        let figure = Figure { workload: Workload::Idle, what: What::Table };
-        trial.run.figures.push((figure, site.table_bytes_each()?));
+        trial.run.add(Workload::Idle, What::Table, site.table_bytes_each()?);
     }
     trial.all().await
 }

@@ -54,8 +54,8 @@ struct Server {
 
 impl Site {
     /// With the load generator's servers.
-    pub(crate) async fn build(load: &Path) -> anyhow::Result<Self> {
-        let mut site = Self::without_servers().await?;
+    pub(crate) async fn build(load: &Path, wires: Wires) -> anyhow::Result<Self> {
+        let mut site = Self::without_servers(wires).await?;
         for subnet in Subnet::ALL {
             let listen = ["serve".to_owned(), "--listen".to_owned(), backend(subnet).to_string()];
             site.serve(subnet, load, listen.into()).await?;
@@ -65,9 +65,13 @@ impl Site {
     }
 
     /// With a single server, which is somebody else's program.
-    pub(crate) async fn with_one(program: &str, arguments: Vec<String>) -> anyhow::Result<Self> {
+    pub(crate) async fn with_one(
+        program: &str,
+        arguments: Vec<String>,
+        wires: Wires,
+    ) -> anyhow::Result<Self> {
         let path = on_path(program).with_context(|| format!("{program} is not installed"))?;
-        let mut site = Self::without_servers().await?;
+        let mut site = Self::without_servers(wires).await?;
         site.serve(Subnet::A, &path, arguments).await?;
         site.open(vec![Subnet::A]).await?;
         Ok(site)
@@ -96,10 +100,10 @@ impl Site {
         Ok(())
     }
 
-    pub(crate) async fn without_servers() -> anyhow::Result<Self> {
+    pub(crate) async fn without_servers(wires: Wires) -> anyhow::Result<Self> {
         let (state, _) = State::claim(LAB)?;
         state::mount_bpffs()?;
-        let mut network = Network::vpc(LAB, Wires::default()).await?;
+        let mut network = Network::vpc(LAB, wires).await?;
         let (client, proxy) = (network.client().await?, network.proxy().await?);
         let (plan, zone) = (Plan::vpc(false), Zone::new(TTL));
         let resolver = resolver::serve(zone.clone(), plan.resolver);

@@ -6,7 +6,7 @@ use aya::sys::{Stats, enable_stats};
 use super::{
     clocked::Programs,
     contender::Running,
-    figure::{Figure, What},
+    figure::What,
     load::{Failures, Outcome},
     loader::{Going, Loader},
     others,
@@ -52,7 +52,7 @@ impl Trial {
         self.note_failures(workload, &outcome);
         self.run.figures.extend(workload.figures(&outcome, &spent));
         if let Some((earlier, later)) = earlier.zip(later) {
-            self.add(workload, What::HandedOver, later.share_since(earlier));
+            self.run.add(workload, What::HandedOver, later.share_since(earlier));
         }
         Ok(going)
     }
@@ -64,9 +64,9 @@ impl Trial {
         let (outcome, ..) = self.load(workload).await?;
         let runs = self.programs.runs()?.since(before);
         let each = runs.time.as_secs_f64() / outcome.total.max(1) as f64;
-        self.add(workload, What::Programs, each);
+        self.run.add(workload, What::Programs, each);
         if let Some(run) = runs.each() {
-            self.add(workload, What::Run, run);
+            self.run.add(workload, What::Run, run);
         }
         Ok(())
     }
@@ -77,10 +77,6 @@ impl Trial {
         let outcome = going.outcome().await?;
         let spent = Account::now(&self.running)?.since(&before)?;
         Ok((outcome, spent, going))
-    }
-
-    fn add(&mut self, workload: Workload, what: What, value: f64) {
-        self.run.figures.push((Figure { workload, what }, value));
     }
 
     fn note_failures(&mut self, workload: Workload, outcome: &Outcome) {

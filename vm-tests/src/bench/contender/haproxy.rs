@@ -3,9 +3,8 @@
 
 use std::net::SocketAddr;
 
-use super::Needs;
 use crate::{
-    bench::{daemon::Daemon, site::Site},
+    bench::{daemon::Daemon, needs::Needs, site::Site},
     plan::{ENDPOINT, RESOLVER},
 };
 

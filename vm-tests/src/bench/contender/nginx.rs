@@ -2,8 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use super::Needs;
-use crate::bench::{daemon::Daemon, site::Site};
+use crate::bench::{daemon::Daemon, needs::Needs, site::Site};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const FILE: &str = "nginx.conf";

@@ -24,7 +24,6 @@ use super::{
     trial::Trial,
     workload::Workload,
 };
-use crate::network::Wires;
 
 /// They take long, and are far apart: fewer do. One where there are three rounds.
 const EVENT_ROUNDS: usize = 3;
@@ -43,7 +42,9 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let mut report = Report::new(Machine::this()?, plan.rounds);
     if plan.contenders.contains(&Contender::Tcx) {
         eprintln!("the eBPF programs by themselves, with up to a million flows");
-        let site = Site::build(&plan.load, Wires::default()).await.context("building the lab")?;
+        // There the kernel looks up routes for XDP.
+        let site = Site::build(&plan.load, Contender::Xdp.wires()).await;
+        let site = site.context("building the lab")?;
         match packets::measure(&site, plan.rounds).await {
             Ok(measured) => report.packets = measured,
             Err(error) => report.broken.push(format!("the eBPF programs: {error:#}")),

@@ -76,7 +76,7 @@ impl Bed {
         let segment = Tcp::new((at, source), (at, destination), flags);
         let segment = Tcp { hops: u8::MAX, payload: vec![0; payload], ..segment };
         let (code, nanos) = self.run(hook, &segment, STEPS)?;
-        ensure!(code == sent(hook), "{hook}: {kind}: verdict {code}: {segment:?}");
+        ensure!(code == sent(hook), "{hook}: {kind} of flow {flow}: verdict {code}");
         Ok(nanos)
     }
 

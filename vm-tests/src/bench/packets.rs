@@ -68,6 +68,8 @@ pub(crate) struct Instructions {
 pub(crate) struct Packets {
     pub costs: Vec<Cost>,
     pub instructions: Vec<Instructions>,
+    /// Cases that came to no result.
+    pub broken: Vec<String>,
 }
 
 /// In the proxy's place of a lab, which has a route and a neighbour.
@@ -93,7 +95,10 @@ fn all(rounds: usize) -> anyhow::Result<Packets> {
             let mut bed = Bed::with(&chain)?;
             for case in cases(family, flows) {
                 let nanos = (0..rounds).map(|_| once(&mut bed, &chain, case));
-                packets.costs.push(Cost { case, nanos: nanos.collect::<Result<_, _>>()? });
+                match nanos.collect::<anyhow::Result<_>>() {
+                    Ok(nanos) => packets.costs.push(Cost { case, nanos }),
+                    Err(error) => packets.broken.push(format!("{case}: {error:#}")),
+                }
             }
             if packets.instructions.is_empty() {
                 packets.instructions = bed.instructions()?;

@@ -46,7 +46,10 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
         let site = Site::build(&plan.load, Contender::Xdp.wires()).await;
         let site = site.context("building the lab")?;
         match packets::measure(&site, plan.rounds).await {
-            Ok(measured) => report.packets = measured,
+            Ok(measured) => {
+                report.broken.extend(measured.broken.iter().cloned());
+                report.packets = measured;
+            }
             Err(error) => report.broken.push(format!("the eBPF programs: {error:#}")),
         }
     }

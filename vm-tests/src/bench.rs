@@ -1,16 +1,28 @@
 //! `enigate-lab bench`: one lab, one load, and whatever may stand between client and API servers.
 
+mod clocked;
+mod cluster;
 mod contender;
 mod daemon;
+mod doc;
+mod events;
 mod figure;
+mod goals;
 mod loader;
 mod machine;
+mod needs;
+mod others;
+mod packets;
+mod plots;
 mod process;
 mod report;
 mod session;
 mod site;
+mod spent;
 mod stats;
 mod table;
+mod tables;
+mod trial;
 mod workload;
 
 pub mod load;
@@ -47,6 +59,12 @@ pub struct Args {
     /// Write everything measured as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw what was measured, as SVG files in this folder
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+    /// Write the report as Markdown
+    #[arg(long, value_name = "FILE")]
+    doc: Option<PathBuf>,
     /// Only this contender; may be given more than once
     #[arg(long, value_name = "NAME")]
     only: Vec<Contender>,
@@ -69,10 +87,16 @@ async fn bench(args: Args) -> anyhow::Result<ExitCode> {
         // What there was of the lab is down when its future is dropped.
         () = stop.requested() => return Ok(ExitCode::FAILURE),
     };
-    report.missing = missing;
+    report.missing = missing.into_iter().chain(others::missing()).collect();
     print!("{}", table::text(&report));
     if let Some(file) = &args.json {
         report.write(file)?;
+    }
+    if let Some(folder) = &args.plots {
+        plots::write(&report, folder)?;
+    }
+    if let Some(file) = &args.doc {
+        doc::write(&report, file)?;
     }
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -24,7 +24,7 @@ const LAST_HOST: u8 = 250;
 const SOMEBODY_ELSE: &str = "somebody-else.example";
 
 pub(crate) struct ControlPlane {
-    pub network: Network,
+    pub network: Arc<Network>,
     pub zone: Zone,
     pub enis: Vec<Eni>,
     plan: Plan,
@@ -35,13 +35,21 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     pub(crate) fn new(
-        network: Network,
+        network: impl Into<Arc<Network>>,
         zone: Zone,
         plan: Plan,
         service: Service,
         tls: Arc<ServerConfig>,
     ) -> Self {
-        Self { network, zone, enis: Vec::new(), plan, service, tls, next_host: FIRST_HOST }
+        Self {
+            network: network.into(),
+            zone,
+            enis: Vec::new(),
+            plan,
+            service,
+            tls,
+            next_host: FIRST_HOST,
+        }
     }
 
     /// An ENI that serves; nobody is told of it yet.

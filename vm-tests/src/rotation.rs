@@ -86,8 +86,7 @@ async fn replace_all(
     let created = started.elapsed();
 
     step.send_replace(Step::Moving);
-    let leaving = std::mem::replace(&mut plane.enis, fresh);
-    plane.publish();
+    let leaving = change_answer(plane, fresh);
     let new = plane.addresses();
     let moved = agent_moves(admin, &new, grace(plane.zone.ttl())).await;
 
@@ -97,8 +96,15 @@ async fn replace_all(
     Ok(RotationReport { old, new, created, moved, drained: started.elapsed() })
 }
 
+/// To these alone; returns those that were there before, which serve on.
+pub(crate) fn change_answer(plane: &mut ControlPlane, fresh: Vec<Eni>) -> Vec<Eni> {
+    let leaving = std::mem::replace(&mut plane.enis, fresh);
+    plane.publish();
+    leaving
+}
+
 /// Not in the order of the subnets before.
-async fn create(plane: &mut ControlPlane, count: usize) -> anyhow::Result<Vec<Eni>> {
+pub(crate) async fn create(plane: &mut ControlPlane, count: usize) -> anyhow::Result<Vec<Eni>> {
     let mut subnets = Subnet::ALL;
     fastrand::shuffle(&mut subnets);
     let mut enis = Vec::new();
@@ -128,7 +134,7 @@ fn live(status: &Status) -> BTreeSet<SocketAddr> {
     live.map(|backend| backend.address).collect()
 }
 
-async fn drain(plane: &ControlPlane, leaving: Vec<Eni>) -> anyhow::Result<()> {
+pub(crate) async fn drain(plane: &ControlPlane, leaving: Vec<Eni>) -> anyhow::Result<()> {
     leaving.iter().for_each(Eni::say_goodbye);
     for eni in leaving {
         eni.retire(&plane.network).await?;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A handle: clones share one zone.
@@ -34,17 +34,25 @@ struct Records {
     queries: u64,
     over_tcp: u64,
     lie: Option<Lie>,
+    told: Option<Instant>,
 }
 
 impl Zone {
     pub fn new(ttl: Duration) -> Self {
-        let names = BTreeMap::new();
-        Self(Arc::new(Mutex::new(Records { ttl, names, queries: 0, over_tcp: 0, lie: None })))
+        let (names, told) = (BTreeMap::new(), None);
+        Self(Arc::new(Mutex::new(Records { ttl, names, queries: 0, over_tcp: 0, lie: None, told })))
     }
 
     /// Replaces all addresses of a name in one go.
     pub fn set(&self, name: &str, addresses: Vec<IpAddr>) {
-        self.records().names.insert(key(name), addresses);
+        let mut records = self.records();
+        records.names.insert(key(name), addresses);
+        records.told = None;
+    }
+
+    /// When somebody first heard what was set last.
+    pub fn told(&self) -> Option<Instant> {
+        self.records().told
     }
 
     /// From now on the name does not exist.
@@ -96,6 +104,7 @@ impl Zone {
         let mut addresses = records.names.get(&key(name))?.clone();
         let first = turn % addresses.len().max(1);
         addresses.rotate_left(first);
+        records.told.get_or_insert_with(Instant::now);
         Some((addresses, records.ttl))
     }
 
@@ -132,6 +141,19 @@ mod tests {
         let first = zone.answer("a").expect("answer").0[0];
         let second = zone.answer("a").expect("answer").0[0];
         assert_ne!(first, second);
+    }
+
+    #[test]
+    fn a_change_is_told_with_the_first_answer_after_it() {
+        let zone = Zone::new(Duration::from_secs(2));
+        zone.set("a", addresses());
+        assert_eq!(zone.told(), None);
+        zone.answer("a").expect("answer");
+        let told = zone.told().expect("told");
+        zone.answer("a").expect("answer");
+        assert_eq!(zone.told(), Some(told));
+        zone.set("a", Vec::new());
+        assert_eq!(zone.told(), None);
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::{
     setup,
 };
 
+const REPORT: &str = "docs/benchmarks.md";
+
 #[derive(clap::Args)]
 pub struct Args {
     /// Three rounds in place of seven, and shorter loads
@@ -23,15 +25,18 @@ pub struct Args {
     /// Write everything measured as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only this contender: plain, nftables, haproxy, nginx, relay, tcx or clsact; may be given
-    /// more than once
+    /// Draw what was measured, as SVG files in this folder
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+    /// Only this contender: plain, nftables, haproxy, nginx, relay, sockmap, handover, tcx, clsact,
+    /// xdp or xdp-generic; may be given more than once
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ensure!(geteuid().is_root(), "network namespaces need root: run as root");
-    setup::ensure(setup::Purpose::Work)?;
+    setup::ensure(setup::Purpose::Bench)?;
     build::build(Profile::Release, Ebpf::Required)?;
     let mut command = bench(args)?;
     // It takes our place, so that Ctrl-C and the exit code are its own.
@@ -43,8 +48,14 @@ fn bench(args: &Args) -> anyhow::Result<Command> {
     command.arg("bench").arg("--agent").arg(cargo::binary(Profile::Release, "enigate")?);
     command.arg("--load").arg(cargo::binary(Profile::Release, "enigate-load")?);
     command.args(args.quick.then_some("--quick"));
-    if let Some(file) = &args.json {
-        command.arg("--json").arg(file);
+    for (flag, path) in [("--json", &args.json), ("--plots", &args.plots)] {
+        if let Some(path) = path {
+            command.arg(flag).arg(path);
+        }
+    }
+    // What stands in there is a whole run, and nothing less.
+    if !args.quick && args.only.is_empty() {
+        command.arg("--doc").arg(cargo::root().join(REPORT));
     }
     for name in &args.only {
         command.args(["--only", name]);

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: what building, running and testing take beside the Rust that started this.
 
 mod apt;
+mod bench;
 mod ebpf;
 mod fuzz;
 mod host;
@@ -31,6 +32,8 @@ pub enum Purpose {
     Machines,
     /// A check that is left out where this cannot be had.
     Vagrantfile,
+    /// What enigate is compared with; a part of the comparison is left out without.
+    Bench,
 }
 
 /// In the order in which they are installed: later ones need earlier ones.
@@ -44,6 +47,7 @@ const ITEMS: [Item; 9] = [
     Item::new("nftables", Purpose::Tests, nftables::tool, nftables::install),
     Item::new("QEMU and kmod", Purpose::Machines, machines::tools, machines::install),
     Item::new("Vagrant", Purpose::Vagrantfile, vagrant::tool, vagrant::install),
+    Item::new("others to compare with", Purpose::Bench, bench::programs, bench::install),
 ];
 
 struct Item {
@@ -134,6 +138,7 @@ mod tests {
     fn what_a_part_of_the_tests_takes_fails_no_other_part() {
         let tests = needed_for(Purpose::Tests);
         assert!(!tests.contains(&"QEMU and kmod") && !tests.contains(&"Vagrant"), "{tests:?}");
+        assert!(!tests.contains(&"others to compare with"), "{tests:?}");
         let machines = needed_for(Purpose::Machines);
         assert!(machines.contains(&"QEMU and kmod") && machines.contains(&"eBPF compiler"));
     }

@@ -5,13 +5,19 @@ mod haproxy;
 mod nftables;
 mod nginx;
 
-use std::{fmt, net::SocketAddr, path::Path};
+use std::{fmt, net::SocketAddr, path::Path, process::Stdio};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use tokio::process::Command;
 
-use super::{daemon::Daemon, site::Site};
-use crate::{agent::Agent, plan, tool::on_path, wire::sysctl};
+use super::{LAB, daemon::Daemon, site::Site, workload::Workload};
+use crate::{
+    agent::Agent,
+    network::Wires,
+    plan, state,
+    wire::{Wire, sysctl},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Contender {
@@ -45,13 +51,6 @@ pub(crate) enum Running {
     Agent(Box<Agent>),
 }
 
-/// A program of Debian's, and the package that brings it.
-struct Needs {
-    program: &'static str,
-    also: Option<&'static str>,
-    packages: &'static str,
-}
-
 /// Terminating proxies need a port for each connection to an API server.
 const MORE_PORTS: [(&str, &str); 1] = [("net/ipv4/ip_local_port_range", "1024 65535")];
 /// One interface, in and out: without the last two the host would tell the router of a shorter way.
@@ -78,15 +77,48 @@ impl Contender {
 
     /// Why it cannot take part, and what to do about it.
     pub(crate) fn missing(self) -> Option<String> {
-        let needs = match self {
-            Self::Nftables => nftables::NEEDS,
-            Self::Haproxy => haproxy::NEEDS,
-            Self::Nginx => nginx::NEEDS,
-            _ => return None,
+        match self {
+            Self::Nftables => nftables::NEEDS.missing(),
+            Self::Haproxy => haproxy::NEEDS.missing(),
+            Self::Nginx => nginx::NEEDS.missing(),
+            _ => None,
+        }
+    }
+
+    /// What it says of itself.
+    pub(crate) async fn version(self, agent: &Path) -> anyhow::Result<String> {
+        let (program, flag) = match self {
+            Self::Plain => return Ok("the kernel's forwarding".to_owned()),
+            Self::Nftables => (nftables::NEEDS.program.as_ref(), "--version"),
+            Self::Haproxy => (haproxy::NEEDS.program.as_ref(), "-v"),
+            Self::Nginx => (nginx::NEEDS.program.as_ref(), "-v"),
+            _ => (agent, "--version"),
         };
-        let there = on_path(needs.program).is_some()
-            && needs.also.is_none_or(|file| Path::new(file).is_file());
-        (!there).then(|| format!("not installed: apt-get install {}", needs.packages))
+        let said = Command::new(program).arg(flag).stdin(Stdio::null()).output().await;
+        let said = said.with_context(|| format!("asking {} for its version", program.display()))?;
+        let said = [said.stdout, said.stderr].concat();
+        Ok(String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// Why this event is none that it could do anything about.
+    pub(crate) fn obstacle(self, event: Workload) -> Option<&'static str> {
+        match (self, event) {
+            (Self::Plain, _) => Some("nobody is in the way: clients have to notice by themselves"),
+            (Self::Nftables, Workload::Rotation) => {
+                Some("cannot: rules have addresses, and nothing resolves names")
+            }
+            (Self::Nginx, Workload::Rotation) => {
+                Some("cannot: Debian's nginx resolves its servers once, when it starts")
+            }
+            _ => None,
+        }
+    }
+
+    /// XDP in a driver sees frames as a network card has them, and no others: checksummed, and of
+    /// one segment each.
+    pub(crate) fn wires(self) -> Wires {
+        let proxy = Wire { plain_frames: self == Self::Xdp, ..Wire::default() };
+        Wires { proxy, ..Wires::default() }
     }
 
     /// Where clients connect to.
@@ -157,6 +189,11 @@ impl Handovers {
 }
 
 impl Running {
+    /// Do its connections have a table in the kernel that is there from the beginning?
+    pub(crate) fn has_tables(&self) -> bool {
+        matches!(self, Self::Agent(_)) && state::pins(LAB).is_dir()
+    }
+
     /// `None` of those that hand nothing over.
     pub(crate) async fn handovers(&self) -> anyhow::Result<Option<Handovers>> {
         let Self::Agent(agent) = self else { return Ok(None) };
@@ -210,7 +247,7 @@ mod tests {
     fn the_settings_name_every_backend_of_who_chooses_one() {
         let backends: Vec<SocketAddr> =
             ["10.0.21.10:443", "10.0.22.10:443"].map(|a| a.parse().expect("an address")).into();
-        for contender in [Contender::Nftables, Contender::Haproxy, Contender::Nginx] {
+        for contender in [Contender::Nftables, Contender::Nginx] {
             let text = contender.settings(&backends);
             assert!(text.contains("10.0.21.10") && text.contains("10.0.22.10"), "{text}");
         }

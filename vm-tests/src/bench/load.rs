@@ -10,6 +10,8 @@ mod ping;
 mod serve;
 mod stream;
 mod threads;
+mod tls;
+mod web;
 
 use std::{
     io::{Read as _, Write as _, stdin, stdout},
@@ -20,6 +22,7 @@ use anyhow::{Context as _, anyhow};
 use proxy_user::config::Period;
 
 pub(crate) use ask::Ask;
+pub(crate) use bulk::Direction;
 pub(crate) use outcome::{Failures, Outcome};
 
 #[derive(Debug, clap::Parser)]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdout, Command},
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Loader {
     inside: Inside,
     binary: PathBuf,
-    to: String,
+    to: Vec<SocketAddr>,
 }
 
 /// A load that goes on until it is told to end. Dropping it ends it as well.
@@ -34,14 +34,37 @@ pub(crate) struct Going {
 
 impl Loader {
     pub(crate) fn new(inside: &Inside, binary: &Path, to: &[SocketAddr]) -> Self {
-        let to: Vec<_> = to.iter().map(SocketAddr::to_string).collect();
-        Self { inside: inside.clone(), binary: binary.to_owned(), to: to.join(",") }
+        Self { inside: inside.clone(), binary: binary.to_owned(), to: to.to_vec() }
+    }
+
+    /// The first of them, for who takes no more.
+    pub(crate) fn target(&self) -> SocketAddr {
+        self.to[0]
+    }
+
+    /// What another program says, in the same place.
+    pub(crate) async fn others(
+        &self,
+        program: &'static str,
+        arguments: Vec<String>,
+    ) -> anyhow::Result<String> {
+        let mut command = Command::new(program);
+        command.args(arguments).env(state::MARK, LAB).stdin(Stdio::null()).kill_on_drop(true);
+        let done = async move { Ok(timeout(PATIENCE, command.output()).await) };
+        let done = self.inside.run(done).await?;
+        let done = done.with_context(|| format!("{program}: not within {PATIENCE:?}"))?;
+        let done = done.with_context(|| format!("starting {program}"))?;
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&done.stderr);
+        ensure!(done.status.success(), "{program}: {}: {said}{complaint}", done.status);
+        Ok(said)
     }
 
     pub(crate) async fn start(&self, arguments: Vec<String>) -> anyhow::Result<Going> {
+        let to: Vec<_> = self.to.iter().map(SocketAddr::to_string).collect();
         let mut command = Command::new(&self.binary);
         command
-            .args(["run", "--to", &self.to])
+            .args(["run", "--to", &to.join(",")])
             .args(arguments)
             .env(state::MARK, LAB)
             .stdin(Stdio::piped())

@@ -69,7 +69,7 @@ fn parse(stat: &str, group: u32, units: Units) -> Option<Usage> {
     Some(Usage { cpu, memory: field(24)? * units.page })
 }
 
-fn system(variable: SysconfVar) -> anyhow::Result<u64> {
+pub(crate) fn system(variable: SysconfVar) -> anyhow::Result<u64> {
     let value = sysconf(variable)?.with_context(|| format!("{variable:?}: the system has none"))?;
     ensure!(value > 0, "{variable:?}: {value}: must be more than 0");
     Ok(value.try_into()?)

@@ -11,17 +11,22 @@ use anyhow::{Context as _, bail};
 use tokio::time::sleep;
 
 use super::{
+    clocked::Programs,
     contender::{Contender, Running},
-    figure::{Figure, What},
-    load::{self, Failures, Outcome},
+    events,
+    figure::What,
+    load,
     loader::Loader,
     machine::{Machine, busy_with_others},
-    process::Usage,
+    others, packets,
     report::{Report, Run},
     site::Site,
+    trial::Trial,
     workload::Workload,
 };
 
+/// They take long, and are far apart: fewer do. One where there are three rounds.
+const EVENT_ROUNDS: usize = 3;
 const READY: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -35,46 +40,68 @@ pub(crate) struct Plan {
 
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let mut report = Report::new(Machine::this()?, plan.rounds);
+    if plan.contenders.contains(&Contender::Tcx) {
+        eprintln!("the eBPF programs by themselves, with up to a million flows");
+        // There the kernel looks up routes for XDP.
+        let site = Site::build(&plan.load, Contender::Xdp.wires()).await;
+        let site = site.context("building the lab")?;
+        match packets::measure(&site, plan.rounds).await {
+            Ok(measured) => {
+                report.broken.extend(measured.broken.iter().cloned());
+                report.packets = measured;
+            }
+            Err(error) => report.broken.push(format!("the eBPF programs: {error:#}")),
+        }
+    }
+    for contender in &plan.contenders {
+        report.versions.insert(*contender, contender.version(&plan.agent).await?);
+    }
     let mut progress = Progress::new(plan.rounds * plan.contenders.len());
     for round in 1..=plan.rounds {
         let mut order = plan.contenders.clone();
         fastrand::shuffle(&mut order);
         for contender in order {
             progress.say(&format!("round {round} of {}: {contender}", plan.rounds));
-            match one(plan, contender).await {
-                Ok(run) => {
-                    progress.note_failures(&run);
-                    report.add(contender, run);
-                }
-                Err(error) => {
-                    eprintln!("{contender}: {error:#}");
-                    report.broken.push(format!("{contender}, round {round}: {error:#}"));
+            let mut parts = vec![one(plan, contender).await];
+            if round <= EVENT_ROUNDS.min(plan.rounds / 2) {
+                parts.push(events::run(contender, &plan.agent).await);
+                parts.push(others::bulk(contender, &plan.agent, &plan.load).await);
+            }
+            for part in parts {
+                match part {
+                    Ok(run) => {
+                        progress.note_failures(&run);
+                        report.add(contender, run);
+                    }
+                    Err(error) => {
+                        eprintln!("{contender}: {error:#}");
+                        report.broken.push(format!("{contender}, round {round}: {error:#}"));
+                    }
                 }
             }
         }
     }
+    report.subtract_plain();
     Ok(report)
 }
 
 /// One contender in a lab of its own.
 async fn one(plan: &Plan, contender: Contender) -> anyhow::Result<Run> {
-    let site = Site::build(&plan.load).await.context("building the lab")?;
+    let site = Site::build(&plan.load, contender.wires()).await.context("building the lab")?;
+    let others = Programs::present()?;
     let mut running = contender.start(&site, &plan.agent).await?;
     let targets = contender.targets(site.backends());
     for target in &targets {
         until_it_carries(&site, &mut running, *target).await?;
     }
-    let mut run = Run { busy_before: busy_with_others().await?, ..Run::default() };
+    let programs = Programs::present()?.without(&others);
     let loader = Loader::new(site.client(), &plan.load, &targets);
-    for workload in Workload::ALL {
-        let measured = measure(&loader, &running, workload, plan.quick).await;
-        let (outcome, usage, share) = measured.with_context(|| workload.to_string())?;
-        run.add(workload, &outcome, usage);
-        if let Some(share) = share {
-            run.figures.push((Figure { workload, what: What::HandedOver }, share));
-        }
+    let run = Run { busy_before: Some(busy_with_others().await?), ..Run::default() };
+    let mut trial = Trial { loader, running, programs, quick: plan.quick, run };
+    if trial.running.has_tables() {
+        trial.run.add(Workload::Idle, What::Table, site.table_bytes_each()?);
     }
-    Ok(run)
+    trial.all().await
 }
 
 /// A message and its echo, all the way: none of the contenders says by itself when it is ready.
@@ -97,27 +124,6 @@ async fn until_it_carries(
         }
         sleep(POLL).await;
     }
-}
-
-async fn measure(
-    loader: &Loader,
-    running: &Running,
-    workload: Workload,
-    quick: bool,
-) -> anyhow::Result<(Outcome, Option<Usage>, Option<f64>)> {
-    let usage = || running.group().map(Usage::of_group).transpose();
-    let earlier = running.handovers().await?;
-    let before = usage()?;
-    let mut going = loader.start(workload.arguments(quick)).await?;
-    let mut outcome = going.outcome().await?;
-    let after = usage()?;
-    let later = running.handovers().await?;
-    if workload == Workload::Idle {
-        going.let_go();
-        outcome.failures.absorb(&going.outcome().await?.failures);
-    }
-    let used = before.zip(after).map(|(before, after)| after.since(before));
-    Ok((outcome, used, earlier.zip(later).map(|(earlier, later)| later.share_since(earlier))))
 }
 
 /// What is going on and how long it will yet, on standard error.
@@ -152,13 +158,5 @@ impl Progress {
     fn left(&self) -> Option<Duration> {
         let each = self.began.elapsed().checked_div(self.done)?;
         Some(each * (self.all - self.done))
-    }
-}
-
-impl Run {
-    fn add(&mut self, workload: Workload, outcome: &Outcome, usage: Option<Usage>) {
-        self.figures.extend(workload.figures(outcome, usage));
-        let named = |(what, count): (&String, &u64)| (format!("{workload}: {what}"), *count);
-        self.failures.absorb(&Failures(outcome.failures.0.iter().map(named).collect()));
     }
 }

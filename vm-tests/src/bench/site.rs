@@ -7,12 +7,13 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 
-use super::{LAB, daemon::Daemon};
+use super::{LAB, daemon::Daemon, tables};
 use crate::{
     eni::Subnet,
     links::Links,
@@ -27,18 +28,20 @@ use crate::{
 };
 
 const FIRST_HOST: u8 = 10;
-const TTL: Duration = Duration::from_secs(2);
+/// The shortest that one meets, and what events wait for.
+const TTL: Duration = Duration::from_secs(1);
 /// A routing table of the router, for what comes from the client or an ENI.
 const THROUGH_PROXY: u32 = 100;
 
 pub(crate) struct Site {
     // Dropped in this order: who uses a part goes before it.
-    _servers: Vec<Server>,
+    servers: Vec<Server>,
     _resolver: hickory_server::Server<resolver::Answers>,
     client: Place,
     proxy: Place,
-    _network: Network,
+    network: Arc<Network>,
     backends: Vec<SocketAddr>,
+    zone: Zone,
     plan: Plan,
     state: State,
 }
@@ -50,29 +53,86 @@ struct Server {
 }
 
 impl Site {
-    pub(crate) async fn build(load: &Path) -> anyhow::Result<Self> {
+    /// With the load generator's servers.
+    pub(crate) async fn build(load: &Path, wires: Wires) -> anyhow::Result<Self> {
+        let mut site = Self::without_servers(wires).await?;
+        for subnet in Subnet::ALL {
+            let listen = ["serve".to_owned(), "--listen".to_owned(), backend(subnet).to_string()];
+            site.serve(subnet, load, listen.into()).await?;
+        }
+        site.open(Subnet::ALL.into()).await?;
+        Ok(site)
+    }
+
+    /// With a single server, which is somebody else's program.
+    pub(crate) async fn with_one(
+        program: &str,
+        arguments: Vec<String>,
+        wires: Wires,
+    ) -> anyhow::Result<Self> {
+        let path = on_path(program).with_context(|| format!("{program} is not installed"))?;
+        let mut site = Self::without_servers(wires).await?;
+        site.serve(Subnet::A, &path, arguments).await?;
+        site.open(vec![Subnet::A]).await?;
+        Ok(site)
+    }
+
+    async fn serve(
+        &mut self,
+        subnet: Subnet,
+        program: &Path,
+        arguments: Vec<String>,
+    ) -> anyhow::Result<()> {
+        let IpAddr::V4(address) = backend(subnet).ip() else { bail!("{subnet}: is not over IPv4") };
+        let eni = self.network.eni(&host(subnet), address).await?;
+        let log = self.state.file(&format!("{}.log", host(subnet)));
+        let daemon = Daemon::start(eni.inside(), program, arguments, log).await?;
+        self.servers.push(Server { _daemon: daemon, _eni: eni });
+        Ok(())
+    }
+
+    /// The way to these leads through the proxy, and they are the API servers.
+    async fn open(&mut self, subnets: Vec<Subnet>) -> anyhow::Result<()> {
+        let backends = subnets.iter().copied().map(backend).collect();
+        let router = self.network.router();
+        router.run(lead_through_proxy(subnets)).await.context("routing through the proxy")?;
+        self.publish(backends);
+        Ok(())
+    }
+
+    pub(crate) async fn without_servers(wires: Wires) -> anyhow::Result<Self> {
         let (state, _) = State::claim(LAB)?;
         state::mount_bpffs()?;
-        let mut network = Network::vpc(LAB, Wires::default()).await?;
+        let mut network = Network::vpc(LAB, wires).await?;
         let (client, proxy) = (network.client().await?, network.proxy().await?);
-        let mut servers = Vec::new();
-        for subnet in Subnet::ALL {
-            servers.push(Server::start(&network, subnet, load, &state).await?);
-        }
-        let (plan, backends) = (Plan::vpc(false), backends());
-        let router = network.router();
-        router.run(lead_through_proxy()).await.context("routing through the proxy")?;
-        let resolver = router.run(resolver::serve(zone(&backends), plan.resolver)).await?;
+        let (plan, zone) = (Plan::vpc(false), Zone::new(TTL));
+        let resolver = resolver::serve(zone.clone(), plan.resolver);
+        let resolver = network.router().run(resolver).await?;
         Ok(Self {
-            _servers: servers,
+            servers: Vec::new(),
             _resolver: resolver,
             client,
             proxy,
-            _network: network,
-            backends,
+            network: network.into(),
+            backends: Vec::new(),
+            zone,
             plan,
             state,
         })
+    }
+
+    /// These are the API servers.
+    pub(crate) fn publish(&mut self, backends: Vec<SocketAddr>) {
+        self.zone.set(ENDPOINT, backends.iter().map(SocketAddr::ip).collect());
+        self.backends = backends;
+    }
+
+    pub(crate) fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.network
     }
 
     pub(crate) fn client(&self) -> &Inside {
@@ -100,6 +160,11 @@ impl Site {
         Ok(self.state.file(name))
     }
 
+    /// See [`tables`].
+    pub(crate) fn table_bytes_each(&self) -> anyhow::Result<f64> {
+        tables::bytes_each(&self.state)
+    }
+
     /// A program of the host, with a log named after it.
     pub(crate) async fn daemon(
         &self,
@@ -118,29 +183,6 @@ pub(crate) fn backends() -> Vec<SocketAddr> {
     Subnet::ALL.map(backend).into()
 }
 
-fn zone(backends: &[SocketAddr]) -> Zone {
-    let zone = Zone::new(TTL);
-    zone.set(ENDPOINT, backends.iter().map(SocketAddr::ip).collect());
-    zone
-}
-
-impl Server {
-    async fn start(
-        network: &Network,
-        subnet: Subnet,
-        load: &Path,
-        state: &State,
-    ) -> anyhow::Result<Self> {
-        let address = backend(subnet);
-        let IpAddr::V4(ip) = address.ip() else { bail!("{address}: is not over IPv4") };
-        let eni = network.eni(&host(subnet), ip).await?;
-        let arguments = ["serve".to_owned(), "--listen".to_owned(), address.to_string()];
-        let log = state.file(&format!("{}.log", host(subnet)));
-        let daemon = Daemon::start(eni.inside(), load, arguments.into(), log).await?;
-        Ok(Self { _daemon: daemon, _eni: eni })
-    }
-}
-
 fn host(subnet: Subnet) -> String {
     format!("eni-{subnet}")
 }
@@ -150,10 +192,10 @@ fn backend(subnet: Subnet) -> SocketAddr {
     (subnet.address(plan.prefix, FIRST_HOST), plan.api_port).into()
 }
 
-async fn lead_through_proxy() -> anyhow::Result<()> {
+async fn lead_through_proxy(subnets: Vec<Subnet>) -> anyhow::Result<()> {
     let links = Links::open()?;
     links.table_via(THROUGH_PROXY, &router_link("proxy"), plan::PROXY).await?;
-    let hosts = Subnet::ALL.map(host).into_iter().chain(["client".to_owned()]);
+    let hosts = subnets.into_iter().map(host).chain(["client".to_owned()]);
     for host in hosts {
         links.look_up_from(&router_link(&host), THROUGH_PROXY).await?;
     }

@@ -12,6 +12,9 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// What a figure is compared with that is compared with a number.
+    pub(crate) const ONE: Self = Self { median: 1.0, min: 1.0, max: 1.0, rounds: 1 };
+
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Percent of the machine that others may have.
-const QUIET: f64 = 10.0;
+pub(crate) const QUIET: f64 = 10.0;
 
 pub(crate) fn text(report: &Report) -> String {
     let mut text = head(report);
@@ -25,7 +25,7 @@ pub(crate) fn text(report: &Report) -> String {
         line(&mut text, &row([&heading(figure), "median", "min – max", "of plain", "of haproxy"]));
         rows(report, figure).iter().for_each(|row| line(&mut text, row));
     }
-    text + &tail(report)
+    text + &packets(report) + &tail(report)
 }
 
 fn heading(figure: Figure) -> String {
@@ -33,11 +33,9 @@ fn heading(figure: Figure) -> String {
 }
 
 fn rows(report: &Report, figure: Figure) -> Vec<String> {
-    let summary = |contender: &Contender| {
-        Summary::of(report.contenders.get(contender)?.figures.get(&figure)?)
-    };
+    let summary = |contender: &Contender| report.summary(*contender, figure);
     let ratio = |own: &Summary, contender: &Contender, of: Contender| match summary(&of) {
-        Some(other) if of != *contender => ratio(own.ratio_to(&other)),
+        Some(other) if of != *contender && other.median != 0.0 => ratio(own.ratio_to(&other)),
         _ => String::new(),
     };
     let rows = report.contenders.keys().filter_map(|contender| {
@@ -67,6 +65,33 @@ fn head(report: &Report) -> String {
     let sure = Summary::confidence(report.rounds) * 100.0;
     line(&mut text, "noise: what was measured of the two overlaps, from smallest to largest;");
     line(&mut text, &format!("the true median is between these with a probability of {sure:.0} %"));
+    text
+}
+
+fn packets(report: &Report) -> String {
+    let mut text = String::new();
+    if !report.packets.costs.is_empty() {
+        line(
+            &mut text,
+            &format!(
+                "\n{}",
+                row(["a packet in the eBPF programs, ns", "median", "min – max", "", ""])
+            ),
+        );
+    }
+    for cost in &report.packets.costs {
+        let Some(own) = Summary::of(&cost.nanos) else { continue };
+        let range = format!("{} – {}", number(own.min), number(own.max));
+        let name = format!("    {}", cost.case);
+        line(&mut text, &row([&name, &number(own.median), &range, "", ""]));
+    }
+    for program in &report.packets.instructions {
+        let (name, all, seen) = (&program.program, program.translated, program.verified);
+        line(
+            &mut text,
+            &format!("    {name}: {all} instructions, {seen} looked at by the verifier"),
+        );
+    }
     text
 }
 
@@ -110,9 +135,12 @@ fn ratio(Ratio { value, is_noise }: Ratio) -> String {
 }
 
 /// Three digits that matter.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
-        0.0..10.0 => format!("{value:.2}"),
+        0.0 => "0".to_owned(),
+        ..0.1 => format!("{value:.4}"),
+        ..1.0 => format!("{value:.3}"),
+        1.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyhow::ensure;
+
 use super::Contender;
 use crate::{
     admin::Admin,
@@ -45,5 +47,16 @@ pub(super) async fn start(
         log: site.folder().join("agent.log"),
     };
     let admin = Admin::new(site.proxy().clone(), site.plan().admin)?;
-    Agent::start(launch, site.proxy().clone(), admin).await
+    let agent = Agent::start(launch, site.proxy().clone(), admin).await?;
+    sits_where_asked(contender, &agent).await?;
+    Ok(agent)
+}
+
+/// It goes to another hook, with a warning, where it cannot have the one that it was told.
+async fn sits_where_asked(contender: Contender, agent: &Agent) -> anyhow::Result<()> {
+    let flags = flags(contender);
+    let Some(at) = flags.iter().position(|flag| flag == "--hook") else { return Ok(()) };
+    let hook = agent.status().await?.datapath.hook.unwrap_or_default();
+    ensure!(hook == flags[at + 1], "asked for {}, sits at {hook}: see its log", flags[at + 1]);
+    Ok(())
 }

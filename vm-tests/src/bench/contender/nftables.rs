@@ -5,11 +5,13 @@ use std::{net::SocketAddr, process::Stdio};
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
-use super::Needs;
-use crate::{bench::site::Site, links::HOST_LINK, plan::PROXY};
+use crate::{
+    bench::{needs::Needs, site::Site},
+    links::HOST_LINK,
+    plan::PROXY,
+};
 
-pub(super) const NEEDS: Needs =
-    Needs { program: "nft", also: None, packages: "--no-install-recommends nftables" };
+pub(super) const NEEDS: Needs = Needs { program: "nft", also: None, packages: "nftables" };
 
 const FILE: &str = "nat.nft";
 

@@ -2,17 +2,13 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use super::Needs;
-use crate::bench::{daemon::Daemon, site::Site};
+use crate::bench::{daemon::Daemon, needs::Needs, site::Site};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const FILE: &str = "nginx.conf";
 
-pub(super) const NEEDS: Needs = Needs {
-    program: "nginx",
-    also: Some(MODULE),
-    packages: "--no-install-recommends nginx libnginx-mod-stream",
-};
+pub(super) const NEEDS: Needs =
+    Needs { program: "nginx", also: Some(MODULE), packages: "nginx libnginx-mod-stream" };
 
 pub(super) async fn start(site: &Site) -> anyhow::Result<Daemon> {
     let file = site.write(FILE, &configuration(site.backends(), &site.folder()))?;
@@ -35,7 +31,7 @@ pub(super) fn configuration(backends: &[SocketAddr], folder: &Path) -> String {
          worker_processes 2;\n\
          worker_rlimit_nofile 20000;\n\
          events {{\n\
-         \tworker_connections 10000;\n\
+         \tworker_connections 16000;\n\
          }}\n\
          stream {{\n\
          \tupstream api {{\n\

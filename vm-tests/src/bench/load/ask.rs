@@ -23,6 +23,11 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
+    /// For this message to come back.
+    pub(crate) fn echo(message: &[u8]) -> Self {
+        Self::Echo { size: u32::try_from(message.len()).unwrap_or(u32::MAX) }
+    }
+
     pub(crate) fn encode(self) -> [u8; ASK] {
         let (kind, number) = match self {
             Self::Echo { size } => (b'e', size),

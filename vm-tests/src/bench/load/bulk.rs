@@ -34,12 +34,30 @@ pub(crate) struct Args {
     window: Window,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Direction {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Direction {
     /// To the client
     Down,
     /// To the server
     Up,
+}
+
+impl Direction {
+    /// On the command line.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
+
+    /// Where the bytes go.
+    pub(crate) const fn end(self) -> &'static str {
+        match self {
+            Self::Down => "client",
+            Self::Up => "server",
+        }
+    }
 }
 
 struct Stream {
@@ -72,7 +90,8 @@ pub(crate) fn run(to: &[SocketAddr], args: Args) -> anyhow::Result<Outcome> {
     for stream in streams {
         stream.end(&mut failures)?;
     }
-    Ok(Outcome::new(took, received, failures))
+    let total = shared.received.load(Relaxed);
+    Ok(Outcome { total, ..Outcome::new(took, received, failures) })
 }
 
 fn start(to: SocketAddr, direction: Direction, shared: &Arc<Shared>) -> Result<Stream, Failure> {

@@ -14,6 +14,9 @@ pub(crate) struct Outcome {
     pub seconds: f64,
     /// Bytes, round trips or connections, by the kind of load.
     pub done: u64,
+    /// The same from start to end, warm-up and stragglers too: what the load as a whole has cost
+    /// was spent on these.
+    pub total: u64,
     pub failures: Failures,
     pub latency: Option<Latency>,
 }
@@ -35,6 +38,8 @@ pub(crate) struct Latency {
 pub(crate) struct Part {
     pub times: Times,
     pub failures: Failures,
+    pub done: u64,
+    pub total: u64,
 }
 
 /// How long each of many things took.
@@ -42,7 +47,7 @@ pub(crate) struct Times(Histogram<u64>);
 
 impl Outcome {
     pub(crate) fn new(took: Duration, done: u64, failures: Failures) -> Self {
-        Self { seconds: took.as_secs_f64(), done, failures, latency: None }
+        Self { seconds: took.as_secs_f64(), done, total: done, failures, latency: None }
     }
 
     pub(crate) fn of_parts(took: Duration, parts: &[Part]) -> Self {
@@ -50,9 +55,11 @@ impl Outcome {
         for part in parts {
             all.times.absorb(&part.times);
             all.failures.absorb(&part.failures);
+            all.done += part.done;
+            all.total += part.total;
         }
         let latency = all.times.latency();
-        Self { latency, ..Self::new(took, all.times.0.len(), all.failures) }
+        Self { latency, total: all.total, ..Self::new(took, all.done, all.failures) }
     }
 
     /// Of what was done, a second.
@@ -113,11 +120,11 @@ mod tests {
         (1..=1000).for_each(|micros| times.record(Duration::from_micros(micros)));
         let mut failures = Failures::default();
         failures.add("connect: timed out".into());
-        let part = Part { times, failures };
+        let part = Part { times, failures, done: 1000, total: 1200 };
         let outcome = Outcome::of_parts(Duration::from_secs(2), &[part]);
         let text = serde_json::to_string(&outcome).expect("JSON");
         let read: Outcome = serde_json::from_str(&text).expect("our own");
-        assert_eq!((read.done, read.failures.total()), (1000, 1));
+        assert_eq!((read.done, read.total, read.failures.total()), (1000, 1200, 1));
         assert_eq!(read.rate(), 500.0);
         let latency = read.latency.expect("there were times");
         assert!((latency.p50 - 500.0).abs() < 2.0 && (latency.p99 - 990.0).abs() < 2.0);

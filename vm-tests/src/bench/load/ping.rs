@@ -1,10 +1,6 @@
 //! A message and its echo, again and again on connections that stay.
 
-use std::{
-    cell::RefCell,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{cell::RefCell, net::SocketAddr, time::Instant};
 
 use futures_util::future::join_all;
 use tokio::{
@@ -15,7 +11,7 @@ use tokio::{
 
 use super::{
     Ask, Outcome, Window,
-    outcome::{Failures, Part, Times},
+    outcome::Part,
     stream::{Failure, PATIENCE, in_time, open},
     threads::spread,
 };
@@ -49,21 +45,32 @@ pub(crate) fn run(to: &[SocketAddr], args: Args) -> anyhow::Result<Outcome> {
 }
 
 async fn on_one_thread(targets: &[SocketAddr], size: u32, span: Span) -> Part {
-    let times = RefCell::new(Times::default());
-    let record = |took| times.borrow_mut().record(took);
+    let part = RefCell::new(Part::default());
+    let record = |began: Instant| part.borrow_mut().record(began, span);
     let connections = targets.iter().map(|target| connection(*target, size, span, &record));
-    let mut failures = Failures::default();
-    for failure in join_all(connections).await.into_iter().filter_map(Result::err) {
-        failure.count(&mut failures);
+    let ended = join_all(connections).await;
+    let mut part = part.into_inner();
+    for failure in ended.into_iter().filter_map(Result::err) {
+        failure.count(&mut part.failures);
     }
-    Part { times: times.into_inner(), failures }
+    part
+}
+
+impl Part {
+    fn record(&mut self, began: Instant, span: Span) {
+        self.total += 1;
+        if began >= span.from {
+            self.done += 1;
+            self.times.record(began.elapsed());
+        }
+    }
 }
 
 async fn connection(
     to: SocketAddr,
     size: u32,
     span: Span,
-    record: &impl Fn(Duration),
+    record: &impl Fn(Instant),
 ) -> Result<(), Failure> {
     let mut message = vec![0; size.try_into().unwrap_or_default()];
     let mut stream = open(to, Ask::Echo { size }, &[]).await?;
@@ -76,9 +83,7 @@ async fn connection(
                 return Ok(());
             }
             round_trip(&mut stream, &mut message).await?;
-            if began >= span.from {
-                record(began.elapsed());
-            }
+            record(began);
         }
     };
     let done = timeout(left + PATIENCE, all).await;
@@ -95,8 +100,7 @@ async fn round_trip(stream: &mut TcpStream, message: &mut [u8]) -> Result<(), Fa
 
 /// One message and its echo on a connection of its own.
 pub(crate) async fn once(to: SocketAddr, message: &mut [u8]) -> Result<TcpStream, Failure> {
-    let size = u32::try_from(message.len()).unwrap_or(u32::MAX);
-    let mut stream = open(to, Ask::Echo { size }, message).await?;
+    let mut stream = open(to, Ask::echo(message), message).await?;
     in_time("echo", stream.read_exact(message)).await?;
     Ok(stream)
 }

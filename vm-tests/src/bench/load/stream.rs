@@ -14,15 +14,17 @@ pub(crate) fn invalid(why: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
+pub(crate) async fn connect(to: SocketAddr) -> Result<TcpStream, Failure> {
+    let stream = in_time("connect", TcpStream::connect(to)).await?;
+    stream.set_nodelay(true).map_err(|error| Failure::new("connect", error))?;
+    Ok(stream)
+}
+
 /// Connected, and has said what it wants and `more`, in one segment where that is small.
 pub(crate) async fn open(to: SocketAddr, ask: Ask, more: &[u8]) -> Result<TcpStream, Failure> {
-    let mut stream = in_time("connect", TcpStream::connect(to)).await?;
+    let mut stream = connect(to).await?;
     let first = [&ask.encode(), more].concat();
-    in_time("send", async {
-        stream.set_nodelay(true)?;
-        stream.write_all(&first).await
-    })
-    .await?;
+    in_time("send", stream.write_all(&first)).await?;
     Ok(stream)
 }
 

@@ -3,6 +3,7 @@
 use std::thread;
 
 use clap::Parser as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 
@@ -10,7 +11,8 @@ use super::*;
 fn server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address = listener.local_addr().expect("its address");
-    thread::spawn(move || threads::run(serve::accept(listener)));
+    let tls = tls::acceptor().expect("a certificate");
+    thread::spawn(move || threads::run(serve::accept(listener, tls)));
     address
 }
 
@@ -51,8 +53,29 @@ fn each_load_gets_something_done_and_fails_at_nothing() {
 
 #[test]
 fn as_many_connections_are_made_as_were_asked_for() {
-    let outcome = outcome(&client(server(), "connects --connections 5 --at-most 123 --for 1m"));
-    assert_eq!((outcome.done, outcome.failures.total()), (123, 0));
+    for words in ["connects --connections 5", "connects --tls --connections 5"] {
+        let outcome = outcome(&client(server(), &format!("{words} --at-most 123 --for 1m")));
+        assert_eq!((outcome.total, outcome.failures.total()), (123, 0), "{words}");
+        // Those that were under way when the last had begun come too late for the rate.
+        assert!((118..=123).contains(&outcome.done), "{words}: {outcome:?}");
+    }
+}
+
+#[test]
+fn over_tls_it_is_a_web_server_as_well() {
+    let asked = async {
+        let stream = stream::connect(server()).await.map_err(|failure| anyhow!("{failure}"))?;
+        let name = crate::plan::ENDPOINT.try_into()?;
+        let mut stream = tls::connector()?.connect(name, stream).await?;
+        let mut answer = [0; web::ANSWER.len()];
+        for _ in 0..2 {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+            stream.read_exact(&mut answer).await?;
+            assert_eq!(&answer, web::ANSWER);
+        }
+        anyhow::Ok(())
+    };
+    threads::run(asked).expect("a runtime").expect("two answers");
 }
 
 #[test]

@@ -1,0 +1,181 @@
+//! What a packet costs in the eBPF programs alone: the kernel runs them again and again on packets of
+//! ours (BPF_PROG_TEST_RUN), with no network around them.
+
+mod bed;
+mod chain;
+
+use std::fmt;
+
+use proxy_common::addr::Family;
+use serde::Serialize;
+
+use self::{bed::Bed, chain::Chain};
+use super::{load, site::Site, stats::Summary};
+use crate::plan::v6_of;
+
+/// Of a table, and whether that is the one for every kind of packet.
+const TABLES: [u32; 3] = [1_000, 100_000, 1_000_000];
+/// Calls of the kernel for one value, of which the median counts: whoever interrupts one of them
+/// does not count.
+const CALLS: usize = 40;
+/// For which there are enough flows in the smallest table.
+const ENDING_CALLS: usize = 4;
+/// Each of one packet, for connections begin once.
+const OPENING_CALLS: usize = 250;
+/// Bytes of what a full segment carries beside its timestamps.
+const FULL: usize = 1_448;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) enum Hook {
+    Tc,
+    Xdp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) enum Kind {
+    Syn,
+    Data,
+    Ack,
+    Fin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    pub hook: Hook,
+    pub family: Family,
+    pub kind: Kind,
+    pub flows: u32,
+}
+
+/// Of one case, a value for each round, in nanoseconds.
+#[derive(Debug)]
+pub(crate) struct Cost {
+    pub case: Case,
+    pub nanos: Vec<f64>,
+}
+
+/// Of a program, as the kernel counts them.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Instructions {
+    pub program: String,
+    /// What it consists of.
+    pub translated: u32,
+    /// What the verifier has looked at, over all ways through it.
+    pub verified: u32,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Packets {
+    pub costs: Vec<Cost>,
+    pub instructions: Vec<Instructions>,
+    /// Cases that came to no result.
+    pub broken: Vec<String>,
+}
+
+/// In the proxy's place of a lab, which has a route and a neighbour.
+pub(crate) async fn measure(site: &Site, rounds: usize) -> anyhow::Result<Packets> {
+    let backends = site.backends().to_vec();
+    let measured = async move {
+        for backend in backends.iter().take(1) {
+            load::try_once(*backend).await?;
+            // Nobody listens there; the neighbour on the way is known from the answer.
+            let std::net::IpAddr::V4(v4) = backend.ip() else { continue };
+            load::try_once((v6_of(v4), backend.port()).into()).await.ok();
+        }
+        tokio::task::spawn_blocking(move || all(rounds)).await?
+    };
+    site.proxy().run(measured).await
+}
+
+fn all(rounds: usize) -> anyhow::Result<Packets> {
+    let mut packets = Packets::default();
+    for flows in TABLES {
+        for family in [Family::V4, Family::V6] {
+            let chain = Chain::new(family, flows);
+            let mut bed = Bed::with(&chain)?;
+            for case in cases(family, flows) {
+                let nanos = (0..rounds).map(|_| once(&mut bed, &chain, case));
+                match nanos.collect::<anyhow::Result<_>>() {
+                    Ok(nanos) => packets.costs.push(Cost { case, nanos }),
+                    Err(error) => packets.broken.push(format!("{case}: {error:#}")),
+                }
+            }
+            if packets.instructions.is_empty() {
+                packets.instructions = bed.instructions()?;
+            }
+        }
+    }
+    Ok(packets)
+}
+
+/// All kinds where the table is small, and what most packets are where it is not.
+fn cases(family: Family, flows: u32) -> Vec<Case> {
+    let kinds: &[Kind] = match flows {
+        ..=1_000 => &[Kind::Data, Kind::Ack, Kind::Fin, Kind::Syn],
+        _ => &[Kind::Data, Kind::Ack],
+    };
+    let cases = kinds.iter().flat_map(|kind| [(Hook::Tc, *kind), (Hook::Xdp, *kind)]);
+    cases.map(|(hook, kind)| Case { hook, family, kind, flows }).collect()
+}
+
+/// Nanoseconds.
+fn once(bed: &mut Bed, chain: &Chain, case: Case) -> anyhow::Result<f64> {
+    let calls = match case.kind {
+        Kind::Syn => OPENING_CALLS,
+        Kind::Fin => ENDING_CALLS,
+        Kind::Data | Kind::Ack => CALLS,
+    };
+    if case.kind == Kind::Fin {
+        bed.enter(chain)?;
+    }
+    let mut nanos = Vec::new();
+    for call in 0..calls {
+        nanos.push(match case.kind {
+            Kind::Syn => bed.open(case.hook, chain)?,
+            Kind::Data => bed.follow(case.hook, chain, any_flow(chain), Kind::Data, FULL)?,
+            Kind::Ack => bed.follow(case.hook, chain, any_flow(chain), Kind::Ack, 0)?,
+            Kind::Fin => {
+                bed.follow(case.hook, chain, call * chain::STEPS as usize, Kind::Fin, 0)?
+            }
+        });
+    }
+    Ok(Summary::of(&nanos).map_or(0.0, |summary| summary.median))
+}
+
+fn any_flow(chain: &Chain) -> usize {
+    fastrand::usize(..chain.len())
+}
+
+impl Packets {
+    pub(crate) fn cost(&self, case: Case) -> Option<Summary> {
+        Summary::of(&self.costs.iter().find(|cost| cost.case == case)?.nanos)
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tc => "TC",
+            Self::Xdp => "XDP",
+        })
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Syn => "SYN",
+            Self::Data => "data",
+            Self::Ack => "ACK",
+            Self::Fin => "FIN",
+        })
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hook, family, kind, flows } = self;
+        let family = if *family == Family::V4 { "IPv4" } else { "IPv6" };
+        write!(f, "{hook}, {family}, {kind}, {} k flows", flows / 1_000)
+    }
+}

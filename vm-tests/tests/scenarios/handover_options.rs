@@ -8,7 +8,7 @@ use vm_tests::{Client, Held};
 
 use crate::{
     handed_over::all_is_in_order,
-    handover::{handing_over, handover},
+    handover::{handing_over, handover, handover_flags},
     setting::{Scenario, within},
 };
 
@@ -95,23 +95,30 @@ fn apart(track: &Track) -> u8 {
     track.client.peer_scale().abs_diff(track.backend.peer_scale())
 }
 
-/// The first connection shows what the ENIs take; the listener tells the next client of that.
+/// The first connection shows what the ENIs take; the listener tells the next client of that. An
+/// agent that takes over the listener learns it anew.
 #[tokio::test]
 async fn after_the_first_connection_clients_send_segments_that_narrow_enis_take() {
     let mut lab = handing_over("handover_narrow_enis", &AT_ONCE, |_| {}).await;
     lab.narrow_enis(1400).await.expect("narrow links");
+    the_first_of_each_family_shows_it(&mut lab).await;
+    lab.agent().succeed(handover_flags(&AT_ONCE)).await.expect("a successor");
+    the_first_of_each_family_shows_it(&mut lab).await;
+    all_is_in_order(&lab).await;
+    lab.done().await;
+}
+
+async fn the_first_of_each_family_shows_it(lab: &mut Scenario) {
     for client in [lab.client(), lab.client_v6().expect("a client")] {
         let before = relayed(&lab.status().await, "segment");
         let first = within("a connection", SOON, client.hold()).await.expect("an echo");
         carry(&client, first, BULK).await;
         lab.until("it is counted", SOON, |status| relayed(status, "segment") == before + 1).await;
         for _ in 0..3 {
-            let held = held(&mut lab, &client).await;
+            let held = held(lab, &client).await;
             carry(&client, held, BULK).await;
         }
     }
-    all_is_in_order(&lab).await;
-    lab.done().await;
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod packets;
 mod plots;
 mod process;
 mod report;
+mod servers;
 mod session;
 mod site;
 mod spent;

@@ -20,6 +20,7 @@ use super::{
     machine::{Machine, busy_with_others},
     others, packets,
     report::{Report, Run},
+    servers::Servers,
     site::Site,
     trial::Trial,
     workload::Workload,
@@ -97,7 +98,8 @@ async fn one(plan: &Plan, contender: Contender) -> anyhow::Result<Run> {
     let programs = Programs::present()?.without(&others);
     let loader = Loader::new(site.client(), &plan.load, &targets);
     let run = Run { busy_before: Some(busy_with_others().await?), ..Run::default() };
-    let mut trial = Trial { loader, running, programs, quick: plan.quick, run };
+    let servers = Servers::new(site.servers());
+    let mut trial = Trial { loader, servers, running, programs, quick: plan.quick, run };
     if trial.running.has_tables() {
         trial.run.add(Workload::Idle, What::Table, site.table_bytes_each()?);
     }

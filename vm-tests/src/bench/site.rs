@@ -49,7 +49,7 @@ pub(crate) struct Site {
 /// An API server, as far as loads go.
 struct Server {
     _daemon: Daemon,
-    _eni: Place,
+    eni: Place,
 }
 
 impl Site {
@@ -87,7 +87,7 @@ impl Site {
         let eni = self.network.eni(&host(subnet), address).await?;
         let log = self.state.file(&format!("{}.log", host(subnet)));
         let daemon = Daemon::start(eni.inside(), program, arguments, log).await?;
-        self.servers.push(Server { _daemon: daemon, _eni: eni });
+        self.servers.push(Server { _daemon: daemon, eni });
         Ok(())
     }
 
@@ -137,6 +137,10 @@ impl Site {
 
     pub(crate) fn client(&self) -> &Inside {
         self.client.inside()
+    }
+
+    pub(crate) fn servers(&self) -> Vec<Inside> {
+        self.servers.iter().map(|server| server.eni.inside().clone()).collect()
     }
 
     pub(crate) fn proxy(&self) -> &Inside {

@@ -11,12 +11,14 @@ use super::{
     loader::{Going, Loader},
     others,
     report::Run,
+    servers::Servers,
     spent::{Account, Spent},
     workload::Workload,
 };
 
 pub(crate) struct Trial {
     pub loader: Loader,
+    pub servers: Servers,
     pub running: Running,
     /// Those of the contender, where it has any.
     pub programs: Programs,
@@ -26,10 +28,12 @@ pub(crate) struct Trial {
 
 impl Trial {
     pub(crate) async fn all(mut self) -> anyhow::Result<Run> {
+        let alone = self.servers.open().await?;
         let mut idle = self.measure(Workload::Idle).await?;
         self.measure(Workload::Crowd).await?;
         idle.let_go();
         let outcome = idle.outcome().await?;
+        self.servers.until(alone).await?;
         self.note_failures(Workload::Idle, &outcome);
         for workload in Workload::AFTER_IDLE {
             self.measure(workload).await?;
@@ -72,10 +76,14 @@ impl Trial {
     }
 
     async fn load(&self, workload: Workload) -> anyhow::Result<(Outcome, Spent, Going)> {
+        let open = self.servers.open().await?;
         let before = Account::now(&self.running)?;
         let mut going = self.loader.start(workload.arguments(self.quick)).await?;
         let outcome = going.outcome().await?;
         let spent = Account::now(&self.running)?.since(&before)?;
+        if workload != Workload::Idle {
+            self.servers.until(open).await?;
+        }
         Ok((outcome, spent, going))
     }
 

@@ -3,6 +3,7 @@
 
 mod bed;
 mod chain;
+mod reasons;
 
 use std::fmt;
 
@@ -22,8 +23,6 @@ const CALLS: usize = 40;
 const ENDING_CALLS: usize = 4;
 /// Each of one packet, for connections begin once.
 const OPENING_CALLS: usize = 250;
-/// Bytes of what a full segment carries beside its timestamps.
-const FULL: usize = 1_448;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) enum Hook {
@@ -132,11 +131,8 @@ fn once(bed: &mut Bed, chain: &Chain, case: Case) -> anyhow::Result<f64> {
     for call in 0..calls {
         nanos.push(match case.kind {
             Kind::Syn => bed.open(case.hook, chain)?,
-            Kind::Data => bed.follow(case.hook, chain, any_flow(chain), Kind::Data, FULL)?,
-            Kind::Ack => bed.follow(case.hook, chain, any_flow(chain), Kind::Ack, 0)?,
-            Kind::Fin => {
-                bed.follow(case.hook, chain, call * chain::STEPS as usize, Kind::Fin, 0)?
-            }
+            Kind::Data | Kind::Ack => bed.follow(case.hook, chain, any_flow(chain), case.kind)?,
+            Kind::Fin => bed.follow(case.hook, chain, call * chain::STEPS as usize, Kind::Fin)?,
         });
     }
     Ok(Summary::of(&nanos).map_or(0.0, |summary| summary.median))

@@ -88,7 +88,8 @@ pub(crate) async fn measure(site: &Site, rounds: usize) -> anyhow::Result<Packet
 
 fn all(rounds: usize) -> anyhow::Result<Packets> {
     let mut packets = Packets::default();
-    for flows in TABLES {
+    for (at, flows) in TABLES.into_iter().enumerate() {
+        say(at, flows);
         for family in [Family::V4, Family::V6] {
             let chain = Chain::new(family, flows);
             let mut bed = Bed::with(&chain)?;
@@ -105,6 +106,12 @@ fn all(rounds: usize) -> anyhow::Result<Packets> {
         }
     }
     Ok(packets)
+}
+
+/// On standard error, as for loads.
+fn say(at: usize, flows: u32) {
+    let (number, thousands) = (at + 1, flows / 1_000);
+    eprintln!("[{number}/{}] the eBPF programs with {thousands} k flows", TABLES.len());
 }
 
 /// All kinds where the table is small, and what most packets are where it is not.

@@ -13,6 +13,7 @@ mod machine;
 mod needs;
 mod others;
 mod packets;
+mod part;
 mod plots;
 mod process;
 mod report;
@@ -30,7 +31,7 @@ pub mod load;
 
 pub use process::Usage;
 
-use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::ensure;
 use nix::unistd::geteuid;
@@ -39,6 +40,7 @@ use tokio::runtime::Builder;
 
 use crate::demo::Stop;
 use contender::Contender;
+use part::Part;
 use session::Plan;
 
 /// Names of the lab's parts; a second run waits for no first one.
@@ -66,9 +68,9 @@ pub struct Args {
     /// Write the report as Markdown
     #[arg(long, value_name = "FILE")]
     doc: Option<PathBuf>,
-    /// Only this contender; may be given more than once
+    /// Only this contender, or the eBPF programs by themselves; may be given more than once
     #[arg(long, value_name = "NAME")]
-    only: Vec<Contender>,
+    only: Vec<Part>,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -79,16 +81,24 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn bench(args: Args) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::listen()?;
+    let programs = args.wants(Part::Programs);
     let (contenders, missing) = args.contenders();
-    ensure!(!contenders.is_empty(), "nothing to compare: {}", missing.join("; "));
+    ensure!(programs || !contenders.is_empty(), "nothing to compare: {}", missing.join("; "));
     let rounds = if args.quick { QUICK_ROUNDS } else { ROUNDS };
-    let plan = Plan { contenders, rounds, quick: args.quick, agent: args.agent, load: args.load };
+    let plan = Plan {
+        programs,
+        contenders,
+        rounds,
+        quick: args.quick,
+        agent: args.agent,
+        load: args.load,
+    };
     let mut report = tokio::select! {
         report = session::run(&plan) => report?,
         // What there was of the lab is down when its future is dropped.
         () = stop.requested() => return Ok(ExitCode::FAILURE),
     };
-    report.missing = missing.into_iter().chain(others::missing()).collect();
+    report.missing = missing;
     print!("{}", table::text(&report));
     if let Some(file) = &args.json {
         report.write(file)?;
@@ -103,16 +113,23 @@ async fn bench(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
     /// Those that can take part, and why others cannot.
     fn contenders(&self) -> (Vec<Contender>, Vec<String>) {
-        let only: BTreeSet<_> = self.only.iter().copied().collect();
-        let wanted = Contender::ALL.into_iter().filter(|c| only.is_empty() || only.contains(c));
+        let all = Contender::ALL.into_iter();
+        let wanted = all.filter(|contender| self.wants(Part::Contender(*contender)));
         let (mut there, mut missing) = (Vec::new(), Vec::new());
         for contender in wanted {
             match contender.missing() {
                 None => there.push(contender),
                 Some(why) => missing.push(format!("{contender}: {why}")),
             }
+        }
+        if !there.is_empty() {
+            missing.extend(others::missing());
         }
         (there, missing)
     }

@@ -14,7 +14,8 @@ use crate::{
     plan::v6_of,
 };
 
-const MTU: u32 = 1500;
+/// Of every link, in bytes of an IP packet.
+pub(crate) const MTU: u32 = 1500;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wire {

@@ -29,18 +29,28 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
     /// Only this contender: plain, nftables, haproxy, nginx, relay, sockmap, handover, tcx, clsact,
-    /// xdp or xdp-generic; may be given more than once
+    /// xdp or xdp-generic; or the eBPF programs by themselves: programs; may be given more than once
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ensure!(geteuid().is_root(), "network namespaces need root: run as root");
-    setup::ensure(setup::Purpose::Bench)?;
+    setup::ensure(args.purpose())?;
     build::build(Profile::Release, Ebpf::Required)?;
     let mut command = bench(args)?;
     // It takes our place, so that Ctrl-C and the exit code are its own.
     Err(command.exec()).with_context(|| format!("starting {}", cargo::line(&command)))
+}
+
+impl Args {
+    /// Programs by themselves are compared with nobody.
+    fn purpose(&self) -> setup::Purpose {
+        match self.only.as_slice() {
+            [only] if only == "programs" => setup::Purpose::Work,
+            _ => setup::Purpose::Bench,
+        }
+    }
 }
 
 fn bench(args: &Args) -> anyhow::Result<Command> {

@@ -3,6 +3,7 @@
 
 mod bed;
 mod chain;
+mod reasons;
 
 use std::fmt;
 
@@ -22,8 +23,6 @@ const CALLS: usize = 40;
 const ENDING_CALLS: usize = 4;
 /// Each of one packet, for connections begin once.
 const OPENING_CALLS: usize = 250;
-/// Bytes of what a full segment carries beside its timestamps.
-const FULL: usize = 1_448;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) enum Hook {
@@ -89,7 +88,8 @@ pub(crate) async fn measure(site: &Site, rounds: usize) -> anyhow::Result<Packet
 
 fn all(rounds: usize) -> anyhow::Result<Packets> {
     let mut packets = Packets::default();
-    for flows in TABLES {
+    for (at, flows) in TABLES.into_iter().enumerate() {
+        say(at, flows);
         for family in [Family::V4, Family::V6] {
             let chain = Chain::new(family, flows);
             let mut bed = Bed::with(&chain)?;
@@ -106,6 +106,12 @@ fn all(rounds: usize) -> anyhow::Result<Packets> {
         }
     }
     Ok(packets)
+}
+
+/// On standard error, as for loads.
+fn say(at: usize, flows: u32) {
+    let (number, thousands) = (at + 1, flows / 1_000);
+    eprintln!("[{number}/{}] the eBPF programs with {thousands} k flows", TABLES.len());
 }
 
 /// All kinds where the table is small, and what most packets are where it is not.
@@ -132,11 +138,8 @@ fn once(bed: &mut Bed, chain: &Chain, case: Case) -> anyhow::Result<f64> {
     for call in 0..calls {
         nanos.push(match case.kind {
             Kind::Syn => bed.open(case.hook, chain)?,
-            Kind::Data => bed.follow(case.hook, chain, any_flow(chain), Kind::Data, FULL)?,
-            Kind::Ack => bed.follow(case.hook, chain, any_flow(chain), Kind::Ack, 0)?,
-            Kind::Fin => {
-                bed.follow(case.hook, chain, call * chain::STEPS as usize, Kind::Fin, 0)?
-            }
+            Kind::Data | Kind::Ack => bed.follow(case.hook, chain, any_flow(chain), case.kind)?,
+            Kind::Fin => bed.follow(case.hook, chain, call * chain::STEPS as usize, Kind::Fin)?,
         });
     }
     Ok(Summary::of(&nanos).map_or(0.0, |summary| summary.median))

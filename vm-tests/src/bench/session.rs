@@ -32,6 +32,8 @@ const READY: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct Plan {
+    /// The eBPF programs by themselves, too.
+    pub programs: bool,
     pub contenders: Vec<Contender>,
     pub rounds: usize,
     pub quick: bool,
@@ -41,18 +43,8 @@ pub(crate) struct Plan {
 
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let mut report = Report::new(Machine::this()?, plan.rounds);
-    if plan.contenders.contains(&Contender::Tcx) {
-        eprintln!("the eBPF programs by themselves, with up to a million flows");
-        // There the kernel looks up routes for XDP.
-        let site = Site::build(&plan.load, Contender::Xdp.wires()).await;
-        let site = site.context("building the lab")?;
-        match packets::measure(&site, plan.rounds).await {
-            Ok(measured) => {
-                report.broken.extend(measured.broken.iter().cloned());
-                report.packets = measured;
-            }
-            Err(error) => report.broken.push(format!("the eBPF programs: {error:#}")),
-        }
+    if plan.programs {
+        programs(plan, &mut report).await?;
     }
     for contender in &plan.contenders {
         report.versions.insert(*contender, contender.version(&plan.agent).await?);
@@ -84,6 +76,19 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
     }
     report.subtract_plain();
     Ok(report)
+}
+
+async fn programs(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    // There the kernel looks up routes for XDP.
+    let site = Site::build(&plan.load, Contender::Xdp.wires()).await.context("building the lab")?;
+    match packets::measure(&site, plan.rounds).await {
+        Ok(measured) => {
+            report.broken.extend(measured.broken.iter().cloned());
+            report.packets = measured;
+        }
+        Err(error) => report.broken.push(format!("the eBPF programs: {error:#}")),
+    }
+    Ok(())
 }
 
 /// One contender in a lab of its own.

@@ -35,7 +35,8 @@ what it costs among many connections: nothing but the programs and the test is i
 run alone, with cold code and the kernel's clock in it. At XDP a SYN is passed on to TC, and the cost of
 that is the cost of looking. How many instructions were executed for a packet the kernel does not say
 without a hardware counter, which virtual machines rarely have; the table has how many there are, and
-how many steps the verifier took through all branches.
+how many steps the verifier took through all branches. TC's program names a link, and the kernel finds
+route and neighbour once it is done, which no figure here has; XDP's program asks for them itself.
 
 ## What cannot be concluded
 

@@ -59,6 +59,8 @@ mod tests {
     fn what_failed_is_no_measurement() {
         let failed = SAID.replace("98765", "Socket errors: connect 0, read 3\n98765");
         assert_eq!(parse(&failed), None);
+        let refused = SAID.replace("Requests/sec", "  Non-2xx or 3xx responses: 7\nRequests/sec");
+        assert_eq!(parse(&refused), None);
         assert_eq!(parse("unable to connect"), None);
     }
 }

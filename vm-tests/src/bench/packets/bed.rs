@@ -1,6 +1,6 @@
 //! Both programs, loaded but attached to nothing, on maps of their own.
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::Array,
@@ -19,6 +19,7 @@ use proxy_user::datapath::kernel::{object, table::Table};
 use super::{
     Hook, Instructions, Kind,
     chain::{self, BACKEND, Chain, STEPS},
+    reasons::Reasons,
 };
 use crate::links::HOST_LINK;
 
@@ -36,6 +37,7 @@ const OUT: usize = 4_096;
 pub(super) struct Bed {
     ebpf: Ebpf,
     flows: Table<FlowKey, Flow>,
+    reasons: Reasons,
     opened: u16,
 }
 
@@ -48,7 +50,8 @@ impl Bed {
         classifier(&mut ebpf)?.load()?;
         xdp(&mut ebpf)?.load()?;
         let flows = ebpf.take_map("FLOWS").context("the object has no table")?.try_into()?;
-        let bed = Self { ebpf, flows, opened: 0 };
+        let reasons = ebpf.take_map("REASONS").context("the object counts no reasons")?;
+        let bed = Self { ebpf, flows, reasons: Reasons::of(reasons)?, opened: 0 };
         bed.enter(chain)?;
         Ok(bed)
     }
@@ -68,15 +71,12 @@ impl Bed {
         chain: &Chain,
         flow: usize,
         kind: Kind,
-        payload: usize,
     ) -> anyhow::Result<f64> {
-        let (source, destination) = chain.ports(flow);
-        let at = chain.address();
-        let flags = if kind == Kind::Fin { Flags::FIN | Flags::ACK } else { Flags::ACK };
-        let segment = Tcp::new((at, source), (at, destination), flags);
-        let segment = Tcp { hops: u8::MAX, payload: vec![0; payload], ..segment };
+        let segment = chain.segment(flow, kind);
         let (code, nanos) = self.run(hook, &segment, STEPS)?;
-        ensure!(code == sent(hook), "{hook}: {kind} of flow {flow}: verdict {code}");
+        if code != sent(hook) {
+            bail!("flow {flow}: verdict {code}: {}", self.why(hook, &segment)?);
+        }
         Ok(nanos)
     }
 
@@ -85,11 +85,28 @@ impl Bed {
         self.opened = (self.opened + 1) % CLIENT_PORTS.1;
         let at = chain.address();
         let client = (at, CLIENT_PORTS.0 + self.opened);
-        let (code, nanos) = self.run(hook, &Tcp::new(client, (at, LISTEN), Flags::SYN), 1)?;
+        let segment = Tcp::new(client, (at, LISTEN), Flags::SYN);
+        let (code, nanos) = self.run(hook, &segment, 1)?;
         // At XDP that is for the program behind it.
         let expected = if hook == Hook::Xdp { XDP_PASS } else { sent(hook) };
-        ensure!(code == expected, "{hook}: SYN from port {}: verdict {code}", client.1);
+        if code != expected {
+            bail!("from port {}: verdict {code}: {}", client.1, self.why(hook, &segment)?);
+        }
         Ok(nanos)
+    }
+
+    /// As the programs count it. XDP leaves nearly all that it passes on to TC, to be judged and
+    /// counted there.
+    fn why(&mut self, hook: Hook, segment: &Tcp) -> anyhow::Result<String> {
+        if let Some(counted) = self.reasons.news()? {
+            return Ok(counted);
+        }
+        if hook == Hook::Xdp {
+            let (code, _) = self.run(Hook::Tc, segment, 1)?;
+            let counted = self.reasons.news()?.unwrap_or_else(|| "nothing".to_owned());
+            return Ok(format!("not counted; TC's verdict {code}, counted {counted}"));
+        }
+        Ok("not counted".to_owned())
     }
 
     pub(super) fn instructions(&mut self) -> anyhow::Result<Vec<Instructions>> {

@@ -13,6 +13,10 @@ use proxy_common::{
     stamp::Stamp,
     track::{Stage, TrackId},
 };
+use proxy_ebpf::{fake::Tcp, parse::Flags};
+
+use super::Kind;
+use crate::wire::MTU;
 
 /// A packet loses a hop at each, and has 255.
 pub(super) const STEPS: u32 = 250;
@@ -23,6 +27,8 @@ const LOW: (u32, u32) = (1_024, 31_744);
 const HIGH: (u32, u32) = (32_768, 32_767);
 /// Has no factor in common with the number of all pairs, so that each comes once.
 const STRIDE: u64 = 1_000_003;
+/// Those that nearly every segment has: two that do nothing, and timestamps.
+const OPTIONS: [u8; 12] = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1];
 
 pub(super) struct Chain {
     family: Family,
@@ -59,6 +65,24 @@ impl Chain {
     pub(super) fn ports(&self, flow: usize) -> (u16, u16) {
         let (remote, local) = self.ports[flow % self.len()];
         (remote.get(), local.get())
+    }
+
+    /// A packet of this flow. Data is as much as the proxy's link takes: XDP finds no way out for
+    /// more.
+    pub(super) fn segment(&self, flow: usize, kind: Kind) -> Tcp {
+        let (source, destination) = self.ports(flow);
+        let at = self.address();
+        let flags = if kind == Kind::Fin { Flags::FIN | Flags::ACK } else { Flags::ACK };
+        let segment = Tcp::new((at, source), (at, destination), flags);
+        let payload = if kind == Kind::Data { vec![0; self.room()] } else { Vec::new() };
+        Tcp { hops: u8::MAX, options: OPTIONS.into(), payload, ..segment }
+    }
+
+    /// Behind the headers of a full packet.
+    fn room(&self) -> usize {
+        const TCP: usize = 20 + OPTIONS.len();
+        let ip = if self.family == Family::V4 { 20 } else { 40 };
+        MTU as usize - ip - TCP
     }
 
     /// The two of each flow.
@@ -124,6 +148,16 @@ mod tests {
             assert_eq!(chain.key(flow.own_port, flow.peer_port), key(at + 1));
             let twin = table[&flow.twin(LocalId(0))];
             assert_eq!((twin.direction, twin.twin(LocalId(0))), (Direction::ToClient, key(at)));
+        }
+    }
+
+    #[test]
+    fn data_fills_a_packet_and_nothing_else_carries_any() {
+        const ETHERNET: usize = 14;
+        for (family, headers) in [(Family::V4, 20 + 32), (Family::V6, 40 + 32)] {
+            let chain = Chain::new(family, 2);
+            let bytes = |kind| chain.segment(0, kind).frame().bytes().len() - ETHERNET;
+            assert_eq!([Kind::Data, Kind::Ack, Kind::Fin].map(bytes), [1500, headers, headers]);
         }
     }
 }

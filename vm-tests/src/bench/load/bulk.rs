@@ -9,10 +9,11 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::anyhow;
+use rustix::net::sockopt::set_socket_linger;
 
 use super::{
     Ask, Outcome, Window,
@@ -154,6 +155,9 @@ fn again(
 
 impl Stream {
     fn end(self, failures: &mut Failures) -> anyhow::Result<()> {
+        // By a reset, once the threads have let go of it: a kernel that closes in peace answers who still
+        // has bytes for it with the window that it had then, for a minute, and that may be shut.
+        set_socket_linger(&self.socket, Some(Duration::ZERO))?;
         // One that has failed is not connected any more.
         self.socket.shutdown(Shutdown::Both).ok();
         for thread in self.threads {

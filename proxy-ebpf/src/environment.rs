@@ -12,7 +12,7 @@ use proxy_common::{
     track::{Arm, Shift, Track, TrackId},
 };
 
-use crate::seen::Seen;
+use crate::{exits::Known, seen::Seen};
 
 pub trait Environment {
     /// A place for one segment's numbers, which nobody else uses while a packet is worked on. Not on
@@ -31,6 +31,10 @@ pub trait Environment {
     fn config(&self) -> Option<&Config>;
     /// The set in force.
     fn backends(&self) -> Option<&BackendSet>;
+
+    /// What this CPU has kept in one of [`crate::exits::PLACES`] places.
+    fn known_exit(&self, place: u32) -> Option<Known>;
+    fn keep_exit(&self, place: u32, known: &Known);
 
     fn flow(&self, key: &FlowKey) -> Option<Self::Entry<'_>>;
     /// Never replaces an entry: the table is also the allocator of source ports.

@@ -12,7 +12,7 @@ use proxy_common::{
 
 use crate::{
     environment::Environment,
-    handover, icmp, life, mss,
+    exits, handover, icmp, life, mss,
     packet::{Behind, Exit, Leaving},
     parse::{self, Flags, Segment},
     select,
@@ -88,15 +88,18 @@ pub fn forward_established<P: Leaving, E: Environment>(
         return Err(Reason::Relayed);
     }
     must_have_hops(&segment)?;
-    packet.find_exit(&Exit {
+    let exit = Exit {
         family: segment.family,
         source: config.address(segment.key.local),
+        local: segment.key.local,
         destination: flow.peer,
         bytes: segment.bytes,
         ifindex: config.ifindex,
-    })?;
+    };
+    let hop = exits::find(packet, &exit, environment)?;
     let to = account(flow, &segment, environment);
     translate::translate(packet, segment.family, to)?;
+    translate::lead(packet, &hop)?;
     Ok(Send { ifindex: config.ifindex })
 }
 

@@ -8,6 +8,7 @@
 
 pub mod checksum;
 pub mod environment;
+pub mod exits;
 pub mod flip;
 pub mod forward;
 pub mod guard;

@@ -72,7 +72,8 @@ fn mark(context: &TcContext) -> u32 {
 pub fn enigate_xdp(context: XdpContext) -> u32 {
     let mut packet = XdpPacket::new(&context);
     match forward_established(&mut packet, &Maps) {
-        Ok(_same_interface) => packet.send(),
+        // Out again through the interface that it came in by.
+        Ok(_same_interface) => xdp_action::XDP_TX,
         Err(Reason::NoExit) => {
             maps::count(Reason::NoExit);
             xdp_action::XDP_PASS

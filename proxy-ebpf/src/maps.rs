@@ -25,6 +25,7 @@ use proxy_common::{
 };
 use proxy_ebpf::{
     environment::{Environment, InsertError},
+    exits::{Known, PLACES},
     handover::shift_of,
     seen::Seen,
 };
@@ -61,6 +62,8 @@ static TRACKS: HashMap<FlowKey, Track, TRACKED> = HashMap::new();
 static ARMS: HashMap<FlowKey, Arm, TRACKED> = HashMap::new();
 #[btf_map]
 static SCRATCH: PerCpuArray<Seen, 1> = PerCpuArray::new();
+#[btf_map]
+static EXITS: PerCpuArray<Known, { PLACES as usize }> = PerCpuArray::new();
 #[btf_map]
 static TRAFFIC: PerCpuArray<BackendTraffic, IDS> = PerCpuArray::new();
 #[btf_map]
@@ -117,6 +120,20 @@ impl Environment for Maps {
     #[inline(always)]
     fn backends(&self) -> Option<&BackendSet> {
         BACKENDS.get(*ACTIVE.get(0)?)
+    }
+
+    #[inline(always)]
+    fn known_exit(&self, place: u32) -> Option<Known> {
+        // SAFETY: this CPU's own slot.
+        EXITS.get_ptr(place).map(|known| unsafe { *known })
+    }
+
+    #[inline(always)]
+    fn keep_exit(&self, place: u32, known: &Known) {
+        if let Some(slot) = EXITS.get_ptr_mut(place) {
+            // SAFETY: this CPU's own slot.
+            unsafe { *slot = *known };
+        }
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 
 use proxy_common::{
     addr::{Addr, Family},
+    config::LocalId,
     reason::Reason,
 };
 
@@ -34,7 +35,7 @@ pub trait Packet {
 /// A packet for which nobody else finds the way out, once it has been translated.
 pub trait Leaving: Packet {
     /// Asked before anything of the packet has changed.
-    fn find_exit(&mut self, exit: &Exit) -> Result<(), Reason>;
+    fn find_exit(&mut self, exit: &Exit) -> Result<Hop, Reason>;
 }
 
 /// For a hook that every packet may come by: it reaches what lies behind the headers, too.
@@ -51,11 +52,23 @@ pub trait Behind: Packet {
 pub struct Exit {
     pub family: Family,
     pub source: Addr,
+    /// The source's place among the host's addresses.
+    pub local: LocalId,
     pub destination: Addr,
     /// Of the IP packet.
     pub bytes: u32,
     /// The interface that it came in by, and must leave by.
     pub ifindex: u32,
+}
+
+/// A way out: the Ethernet addresses of its two ends, as they lie in a frame.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    pub source: [u16; 3],
+    pub destination: [u16; 3],
+    /// Bytes of the largest IP packet that it is known to take.
+    pub largest: u16,
 }
 
 /// The kernel refused to change the packet.

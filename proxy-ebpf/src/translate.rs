@@ -8,8 +8,8 @@ use proxy_common::{
 
 use crate::{
     checksum::Change,
-    packet::Packet,
-    parse::{Frame, Ip, Ipv4, Ipv6},
+    packet::{Hop, Packet},
+    parse::{Ethernet, Frame, Ip, Ipv4, Ipv6},
 };
 
 /// What a segment turns into. Its source becomes the address that it came for.
@@ -38,6 +38,15 @@ pub fn translate<P: Packet>(packet: &mut P, family: Family, to: Translation) -> 
         Family::V4 => translate_over::<Ipv4, P>(packet, to),
         Family::V6 => translate_over::<Ipv6, P>(packet, to),
     }
+}
+
+/// Puts the ends of its way out into the frame.
+#[inline(always)]
+pub fn lead<P: Packet>(packet: &mut P, hop: &Hop) -> Result<(), Reason> {
+    let Some(ethernet) = packet.head::<Ethernet>() else { return Err(Reason::RewriteFailed) };
+    ethernet.source = hop.source;
+    ethernet.destination = hop.destination;
+    Ok(())
 }
 
 #[inline(always)]

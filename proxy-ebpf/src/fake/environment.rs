@@ -22,6 +22,7 @@ use proxy_common::{
 use super::{IFINDEX, LISTEN, PROXY, PROXY6, both};
 use crate::{
     environment::{Environment, InsertError},
+    exits::Known,
     handover::shift_of,
     seen::Seen,
 };
@@ -38,6 +39,7 @@ pub struct FakeEnvironment {
     pub packets: RefCell<HashMap<(BackendId, u8), u64>>,
     pub events: RefCell<Vec<FlowEvent>>,
     pub counters: RefCell<HashMap<Counter, u64>>,
+    exits: RefCell<HashMap<u32, Known>>,
     millis: Cell<u64>,
     chance: Cell<u32>,
 }
@@ -67,6 +69,7 @@ impl FakeEnvironment {
             packets: RefCell::default(),
             events: RefCell::default(),
             counters: RefCell::default(),
+            exits: RefCell::default(),
             millis: Cell::new(1_000_000),
             chance: Cell::new(1),
         }
@@ -124,6 +127,14 @@ impl Environment for FakeEnvironment {
 
     fn backends(&self) -> Option<&BackendSet> {
         Some(&self.set)
+    }
+
+    fn known_exit(&self, place: u32) -> Option<Known> {
+        Some(self.exits.borrow().get(&place).copied().unwrap_or(Known::NOTHING))
+    }
+
+    fn keep_exit(&self, place: u32, known: &Known) {
+        self.exits.borrow_mut().insert(place, *known);
     }
 
     fn flow(&self, key: &FlowKey) -> Option<Entry> {

@@ -9,7 +9,8 @@ use proxy_common::reason::Reason;
 
 use crate::{
     checksum::Change,
-    packet::{Behind, Exit, Header, Leaving, Packet, PatchError},
+    packet::{Behind, Exit, Header, Hop, Leaving, Packet, PatchError},
+    parse::Ethernet,
 };
 
 /// A frame, in words so that it begins at an even address.
@@ -59,8 +60,11 @@ impl Packet for FakePacket {
 }
 
 impl Leaving for FakePacket {
-    fn find_exit(&mut self, _exit: &Exit) -> Result<(), Reason> {
-        Ok(())
+    /// As it came.
+    fn find_exit(&mut self, exit: &Exit) -> Result<Hop, Reason> {
+        let ethernet = self.head::<Ethernet>().ok_or(Reason::NoExit)?;
+        let (source, destination) = (ethernet.source, ethernet.destination);
+        Ok(Hop { source, destination, largest: exit.bytes as u16 })
     }
 }
 

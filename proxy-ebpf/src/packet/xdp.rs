@@ -6,40 +6,26 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::{BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibLookup, xdp_action},
+    bindings::{BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibLookup},
     helpers::generated::bpf_fib_lookup,
     programs::XdpContext,
 };
 use proxy_common::{addr::Family, reason::Reason};
 
-use super::{Exit, Header, Leaving, Packet, PatchError};
-use crate::{checksum::Change, parse::Ethernet};
+use super::{Exit, Header, Hop, Leaving, Packet, PatchError};
+use crate::checksum::Change;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
 pub struct XdpPacket<'a> {
     context: &'a XdpContext,
-    /// Ethernet addresses of the way out, source and destination.
-    hop: Option<([u8; 6], [u8; 6])>,
 }
 
 impl<'a> XdpPacket<'a> {
     #[inline(always)]
     pub const fn new(context: &'a XdpContext) -> Self {
-        Self { context, hop: None }
-    }
-
-    /// Out again through the interface that it came in by.
-    #[inline(always)]
-    pub fn send(mut self) -> u32 {
-        let (Some((source, destination)), Some(ethernet)) = (self.hop, self.head::<Ethernet>())
-        else {
-            return xdp_action::XDP_ABORTED;
-        };
-        ethernet.source = words(source);
-        ethernet.destination = words(destination);
-        xdp_action::XDP_TX
+        Self { context }
     }
 
     #[inline(always)]
@@ -88,7 +74,7 @@ impl Packet for XdpPacket<'_> {
 impl Leaving for XdpPacket<'_> {
     /// A function of its own, since the structure takes an eighth of the stack wherever it is.
     #[inline(never)]
-    fn find_exit(&mut self, exit: &Exit) -> Result<(), Reason> {
+    fn find_exit(&mut self, exit: &Exit) -> Result<Hop, Reason> {
         // SAFETY: integers and unions of integers, for which zero is a value.
         let mut params: FibLookup = unsafe { MaybeUninit::zeroed().assume_init() };
         params.ifindex = exit.ifindex;
@@ -108,8 +94,10 @@ impl Leaving for XdpPacket<'_> {
         if !self.look_up(&mut params) || params.ifindex != exit.ifindex {
             return Err(Reason::NoExit);
         }
-        self.hop = Some((params.smac, params.dmac));
-        Ok(())
+        // SAFETY: the kernel has written the route's MTU here, where it has one to tell (5.13);
+        // otherwise the packet's length is still there. It takes so much in either case.
+        let largest = unsafe { params.__bindgen_anon_1.mtu_result };
+        Ok(Hop { source: words(params.smac), destination: words(params.dmac), largest })
     }
 }
 

@@ -11,7 +11,8 @@ use crate::bench::{load::Direction, loader::Loader};
 
 pub(crate) const STREAMS: u8 = 8;
 /// A contender takes its time to begin, and a probe that comes in the middle of a test breaks that
-/// off: then the next one has the time until the probe after that.
+/// off: then the next one has the time until the probe after that. With `-J` it exits as if all was
+/// well, and what it says is an error.
 const PATIENCE: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -27,8 +28,9 @@ pub(super) async fn measure(loader: &Loader, direction: Direction) -> anyhow::Re
     let arguments: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match loader.others(IPERF3.program, arguments.clone()).await {
-            Ok(said) => return parse(&said).with_context(|| format!("iperf3 said: {said}")),
+        let said = loader.others(IPERF3.program, arguments.clone()).await;
+        match said.and_then(|said| parse(&said).with_context(|| format!("iperf3 said: {said}"))) {
+            Ok(rate) => return Ok(rate),
             Err(error) if Instant::now() > deadline => return Err(error),
             Err(_) => sleep(AGAIN).await,
         }

@@ -8,7 +8,7 @@ use super::{
     contender::Contender::{self, Haproxy, Nftables, Nginx, Plain, Relay, Sockmap, Tcx},
     figure::{Figure, What},
     load::Direction,
-    packets::{Case, Hook, Kind},
+    packets::{BUSY, Case, Hook, Kind, LARGE},
     report::Report,
     stats::Summary,
     workload::Workload,
@@ -90,25 +90,23 @@ fn rates() -> Vec<Workload> {
 
 /// On an established flow, over IPv4, with a full segment.
 fn programs(report: &Report) -> Vec<Goal> {
-    let cost = |hook, flows| {
-        let case = Case { hook, family: Family::V4, kind: Kind::Data, flows };
+    let cost = |hook, flows, busy| {
+        let case = Case { hook, family: Family::V4, kind: Kind::Data, flows, busy };
         report.packets.cost(case)
     };
-    let goal = |what: &str, own, bound: Bound, other: Option<(Hook, u32, &str)>| {
-        let (wanted, other) = match other {
-            None => (format!("{bound} ns"), Some(Summary::ONE)),
-            Some((hook, flows, name)) => (format!("{bound} × {name}"), cost(hook, flows)),
-        };
+    let goal = |what: &str, own, bound: Bound, than: &str, other| {
         let result = own_and_other(own, other, bound).ok_or_else(|| "not measured".to_owned());
-        Goal { what: what.to_owned(), wanted, result }
+        Goal { what: what.to_owned(), wanted: format!("{bound} {than}"), result }
     };
-    let (small, large) = (cost(Hook::Tc, 1_000), cost(Hook::Tc, 1_000_000));
-    let at_small = Some((Hook::Tc, 1_000, "with 1 k flows"));
-    let tc = Some((Hook::Tc, 1_000, "TC's"));
+    let small = cost(Hook::Tc, BUSY, BUSY);
+    let large = |busy| cost(Hook::Tc, LARGE, busy);
+    let (limit, than) = (Bound::AtMost(1.5), "× with 1 k flows");
+    let xdp = cost(Hook::Xdp, BUSY, BUSY);
     vec![
-        goal("TC program, established, 1 k flows", small, Bound::AtMost(150.0), None),
-        goal("TC program, established, 1 M flows", large, Bound::AtMost(1.5), at_small),
-        goal("XDP program, established, 1 k flows", cost(Hook::Xdp, 1_000), Bound::AtMost(0.6), tc),
+        goal("TC, established, 1 k flows", small, Bound::AtMost(150.0), "ns", Some(Summary::ONE)),
+        goal("TC, established, 1 M flows, all busy", large(LARGE), limit, than, small),
+        goal("TC, established, 1 M flows, 1 k of them busy", large(BUSY), limit, than, small),
+        goal("XDP, established, 1 k flows", xdp, Bound::AtMost(0.6), "× TC's", small),
     ]
 }
 

@@ -30,13 +30,15 @@ connections were opened: sockets, files, connection tracking. Both ends are in t
 plain's* is the proxy host's part. Tables that are there from the start are told apart, for each
 connection that they have room for. Buffers with data in them are not looked at.
 
-**The eBPF programs.** Each run meets another flow of the table, at random, so that a large table costs
-what it costs among many connections: nothing but the programs and the test is in the caches. A SYN is
+**The eBPF programs.** Each run meets another flow of those that are busy. Where that is a whole large
+table, nothing of it is in the caches, nor in the processor's table of pages: the worst that can happen.
+Where a thousand of a million are busy, it is what a table costs by being large. A SYN is
 run alone, with cold code and the kernel's clock in it. At XDP a SYN is passed on to TC, and the cost of
 that is the cost of looking. How many instructions were executed for a packet the kernel does not say
 without a hardware counter, which virtual machines rarely have; the table has how many there are, and
 how many steps the verifier took through all branches. TC's program names a link, and the kernel finds
-route and neighbour once it is done, which no figure here has; XDP's program asks for them itself.
+route and neighbour once it is done, which no figure here has; XDP's program asks for them itself, for
+one packet in a tenth of a second to each address.
 
 ## What cannot be concluded
 

@@ -2,6 +2,7 @@
 //! the bytes of it until its end.
 
 use std::{
+    future::Future,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -64,21 +65,32 @@ impl Carrier {
 
     /// `client` was accepted from a socket of [`super::socket::listen`], and so is prepared.
     /// However it ends, the client learns of it: by its FIN, or by a reset.
-    pub async fn carry(&self, client: TcpStream, peer: SocketAddr, seat: Seat) {
-        let _open = Open::count(&self.tally.open);
-        // Boxed: what it takes to open a connection is gone while bytes are moved, for hours maybe.
-        let ended = match Box::pin(self.open(client, peer)).await {
-            Ok(opened) => self.moved(opened, seat).await,
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = ended {
-            self.tally.failed(failure);
-            tracing::debug!(reason = failure.as_str(), "a connection failed");
+    pub fn carry(
+        self: Arc<Self>,
+        client: TcpStream,
+        peer: SocketAddr,
+        seat: Seat,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let carrier = self.clone();
+        // Boxed, and made before the future that goes on for hours maybe: that keeps the room of
+        // whatever it has been given, and what it takes to open a connection is gone by then.
+        let opening = Box::pin(async move { carrier.open(client, peer).await });
+        async move {
+            let _open = Open::count(&self.tally.open);
+            let ended = match opening.await {
+                Ok(opened) => self.moved(opened, seat).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = ended {
+                self.tally.failed(failure);
+                tracing::debug!(reason = failure.as_str(), "a connection failed");
+            }
         }
     }
 
-    async fn moved(&self, opened: Opened, seat: Seat) -> Result<(), Failure> {
-        let Opened { pair, entry, place, passage } = opened;
+    /// `opened` is boxed for the same reason.
+    async fn moved(&self, opened: Box<Opened>, seat: Seat) -> Result<(), Failure> {
+        let Opened { pair, entry, place, passage } = *opened;
         // What ends first drops the other, and with the relay both streams, which are reset.
         let ended = tokio::select! {
             ended = self.mover.carry(pair, passage, &entry, &self.manner) => ended,
@@ -100,7 +112,7 @@ impl Carrier {
         ended.map(drop)
     }
 
-    async fn open(&self, client: TcpStream, peer: SocketAddr) -> Result<Opened, Failure> {
+    async fn open(&self, client: TcpStream, peer: SocketAddr) -> Result<Box<Opened>, Failure> {
         let listen = client.local_addr().map_err(|_| Failure::ClientBroke)?;
         let prospect = self.mover.prospect(&client, listen, peer);
         let preface = preface::read(&client, self.wants).await?;
@@ -122,7 +134,7 @@ impl Carrier {
         preface: Preface,
         place: Place,
         route: &Route,
-    ) -> Result<Opened, Failure> {
+    ) -> Result<Box<Opened>, Failure> {
         let Accepted { client, peer, listen, prospect } = accepted;
         let Reached { backend, stream, passage } = route.reach.any(&prospect).await?;
         let source = stream.local_addr().map_err(|_| Failure::BackendBroke)?;
@@ -136,7 +148,7 @@ impl Carrier {
         }
         self.tally.relayed.fetch_add(1, Relaxed);
         let pair = Pair { client, backend: stream, unsent: read };
-        Ok(Opened { pair, entry, place, passage })
+        Ok(Box::new(Opened { pair, entry, place, passage }))
     }
 }
 

@@ -40,8 +40,9 @@ pub struct Seat(Arc<Limits>);
 #[derive(Debug)]
 pub struct Place {
     limits: Arc<Limits>,
-    source: Option<Source>,
-    vpce: Option<VpceId>,
+    // Boxed: mostly there is no limit, and nothing to remember.
+    source: Option<Box<Source>>,
+    vpce: Option<Box<VpceId>>,
 }
 
 impl Limits {
@@ -80,11 +81,11 @@ impl Limits {
         if let (Some(limit), Some(vpce)) = (self.per_vpce, &source.vpce) {
             let vpce = vpce.clone();
             enter(&self.vpces, &vpce, limit).ok_or(Failure::TooManyFromVpce)?;
-            place.vpce = Some(vpce);
+            place.vpce = Some(Box::new(vpce));
         }
         if let Some(limit) = self.per_source {
             enter(&self.sources, &source, limit).ok_or(Failure::TooManyFromSource)?;
-            place.source = Some(source);
+            place.source = Some(Box::new(source));
         }
         Ok(place)
     }
@@ -99,10 +100,10 @@ impl Drop for Seat {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(source) = &self.source {
-            leave(&self.limits.sources, source);
+            leave(&self.limits.sources, source.as_ref());
         }
         if let Some(vpce) = &self.vpce {
-            leave(&self.limits.vpces, vpce);
+            leave(&self.limits.vpces, vpce.as_ref());
         }
     }
 }

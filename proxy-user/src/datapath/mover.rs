@@ -1,13 +1,19 @@
 //! What moves the bytes of the connections that the listener accepts.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use tokio::net::TcpStream;
 
 use super::{
     account::Account,
     handover::{Handover, Obstacle, Outcome, Passage, Prospect},
-    relay::{Manner, Pair, relay},
+    relay::{Manner, Pair, Relay, relay},
     sockmap::Sockmap,
     tally::Failure,
 };
@@ -65,21 +71,39 @@ impl Mover {
     }
 
     /// See [`relay`].
-    pub async fn carry(
-        &self,
+    pub fn carry<'a>(
+        &'a self,
         pair: Pair,
         passage: Result<Passage, Obstacle>,
-        account: &Account,
-        manner: &Manner,
-    ) -> Result<Outcome, Failure> {
-        let ended = match self {
-            Self::Relay => relay(pair, account, manner).await,
+        account: &'a Account,
+        manner: &'a Manner,
+    ) -> Moving<'a> {
+        match self {
+            Self::Relay => Moving::Relay(relay(pair, account, manner)),
             Self::Handover(handover) => {
-                return Box::pin(handover.carry(pair, passage, account, manner)).await;
+                Moving::Other(Box::pin(handover.carry(pair, passage, account, manner)))
             }
-            // Boxed: a relayed connection is not to be as large as this.
-            Self::Sockmap(sockmap) => Box::pin(sockmap.splice(pair, account, manner)).await,
-        };
-        ended.map(|()| Outcome::Ended)
+            Self::Sockmap(sockmap) => Moving::Other(Box::pin(async move {
+                sockmap.splice(pair, account, manner).await.map(|()| Outcome::Ended)
+            })),
+        }
+    }
+}
+
+/// One connection's bytes on their way, until its end.
+pub enum Moving<'a> {
+    Relay(Relay<'a>),
+    /// Boxed: a relayed connection is not to be as large as these.
+    Other(Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send + 'a>>),
+}
+
+impl Future for Moving<'_> {
+    type Output = Result<Outcome, Failure>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Relay(relay) => Pin::new(relay).poll(context).map_ok(|()| Outcome::Ended),
+            Self::Other(other) => other.as_mut().poll(context),
+        }
     }
 }

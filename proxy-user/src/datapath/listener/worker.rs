@@ -96,9 +96,9 @@ impl Worker {
         carrier.tally.accepted.fetch_add(1, Relaxed);
         match carrier.admit(peer) {
             Ok(seat) => {
-                let open = open.clone();
+                let (open, carried) = (open.clone(), carrier.carry(client, peer, seat));
                 tokio::spawn(async move {
-                    carrier.carry(client, peer, seat).await;
+                    carried.await;
                     drop(open);
                 });
             }

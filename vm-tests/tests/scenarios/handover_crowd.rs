@@ -1,7 +1,7 @@
 //! Ten thousand connections with random sizes, pauses and ends: every byte is right, most that are
 //! worth it are handed over, and nothing is left behind.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use proxy_user::status::Status;
 use vm_tests::{Banter, Banters, Service};
@@ -16,7 +16,6 @@ use crate::{
 const SOON: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(180);
 const EACH_FAMILY: usize = 5_000;
-const AT_A_TIME: usize = 100;
 /// Payload bytes from which on a connection is worth it, as the agent is told.
 const WORTH_IT: u64 = 4_096;
 
@@ -32,7 +31,7 @@ async fn ten_thousand_connections_by_the_dice_lose_no_byte_and_leave_nothing() {
     .await;
     let (v4, v6) = (lab.client(), lab.client_v6().expect("a client"));
     let all = [v4, v6].map(|client| async move {
-        client.banter(vec![Vec::new(); EACH_FAMILY], AT_A_TIME, Banter::default()).await
+        client.banter(vec![Vec::new(); EACH_FAMILY], at_a_time(), Banter::default()).await
     });
     let ended = within("all of them", LONG, both(all)).await;
     all_is_whole(&lab, &ended).await;
@@ -41,6 +40,12 @@ async fn ten_thousand_connections_by_the_dice_lose_no_byte_and_leave_nothing() {
     nothing_is_left(&mut lab).await;
     all_is_in_order(&lab).await;
     lab.done().await;
+}
+
+/// Of each family; as many as `EG_CROWD` says, where it is set. Where they are more than the machine
+/// has time for, none has a quiet moment, and only in such a one it is handed over.
+fn at_a_time() -> usize {
+    env::var("EG_CROWD").map_or(100, |text| text.parse().expect("EG_CROWD: connections"))
 }
 
 async fn both(all: [impl Future<Output = anyhow::Result<Banters>>; 2]) -> Banters {

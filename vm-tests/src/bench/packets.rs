@@ -5,13 +5,20 @@ mod bed;
 mod chain;
 mod reasons;
 
-use std::fmt;
+use std::{fmt, net::SocketAddr, time::Instant};
 
+use anyhow::Context as _;
 use proxy_common::addr::Family;
 use serde::Serialize;
+use tokio::time::sleep;
 
 use self::{bed::Bed, chain::Chain};
-use super::{load, site::Site, stats::Summary};
+use super::{
+    load,
+    session::{POLL, READY},
+    site::Site,
+    stats::Summary,
+};
 use crate::plan::v6_of;
 
 /// Of a table, and whether that is the one for every kind of packet.
@@ -82,7 +89,7 @@ pub(crate) async fn measure(site: &Site, rounds: usize) -> anyhow::Result<Packet
     let backends = site.backends().to_vec();
     let measured = async move {
         for backend in backends.iter().take(1) {
-            load::try_once(*backend).await?;
+            until_it_answers(*backend).await?;
             // Nobody listens there; the neighbour on the way is known from the answer.
             let std::net::IpAddr::V4(v4) = backend.ip() else { continue };
             load::try_once((v6_of(v4), backend.port()).into()).await.ok();
@@ -90,6 +97,18 @@ pub(crate) async fn measure(site: &Site, rounds: usize) -> anyhow::Result<Packet
         tokio::task::spawn_blocking(move || all(rounds)).await?
     };
     site.proxy().run(measured).await
+}
+
+/// Its server has just been started.
+async fn until_it_answers(backend: SocketAddr) -> anyhow::Result<()> {
+    let deadline = Instant::now() + READY;
+    while let Err(error) = load::try_once(backend).await {
+        if Instant::now() > deadline {
+            return Err(error).context(format!("{backend}: no answer after {READY:?}"));
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
 }
 
 fn all(rounds: usize) -> anyhow::Result<Packets> {

@@ -33,7 +33,8 @@ impl Trial {
         self.measure(Workload::Crowd).await?;
         idle.let_go();
         let outcome = idle.outcome().await?;
-        self.servers.until(alone).await?;
+        let stayed = self.servers.until(alone).await?;
+        self.note_stayed(Workload::Idle, stayed);
         self.note_failures(Workload::Idle, &outcome);
         for workload in Workload::AFTER_IDLE {
             self.measure(workload).await?;
@@ -75,16 +76,24 @@ impl Trial {
         Ok(())
     }
 
-    async fn load(&self, workload: Workload) -> anyhow::Result<(Outcome, Spent, Going)> {
+    async fn load(&mut self, workload: Workload) -> anyhow::Result<(Outcome, Spent, Going)> {
         let open = self.servers.open().await?;
         let before = Account::now(&self.running)?;
         let mut going = self.loader.start(workload.arguments(self.quick)).await?;
         let outcome = going.outcome().await?;
         let spent = Account::now(&self.running)?.since(&before)?;
         if workload != Workload::Idle {
-            self.servers.until(open).await?;
+            let stayed = self.servers.until(open).await?;
+            self.note_stayed(workload, stayed);
         }
         Ok((outcome, spent, going))
+    }
+
+    fn note_stayed(&mut self, workload: Workload, connections: u64) {
+        if connections > 0 {
+            let what = format!("{workload}: servers did not hear of the end");
+            self.run.failures.absorb(&Failures([(what, connections)].into()));
+        }
     }
 
     fn note_failures(&mut self, workload: Workload, outcome: &Outcome) {

@@ -32,7 +32,7 @@ connection that they have room for. Buffers with data in them are not looked at.
 
 **The eBPF programs.** Each run meets another flow of those that are busy. Where that is a whole large
 table, nothing of it is in the caches, nor in the processor's table of pages: the worst that can happen.
-Where a thousand of a million are busy, it is what a table costs by being large. A SYN is
+Where a thousand of many are busy, it is what a table costs by being large. A SYN is
 run alone, with cold code and the kernel's clock in it. At XDP a SYN is passed on to TC, and the cost of
 that is the cost of looking. How many instructions were executed for a packet the kernel does not say
 without a hardware counter, which virtual machines rarely have; the table has how many there are, and

@@ -1,10 +1,10 @@
-//! Both programs, loaded but attached to nothing, on maps of their own.
+//! Both programs on maps of their own, attached to nothing that a packet comes by.
 
 use anyhow::{Context as _, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::Array,
-    programs::{ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp},
+    programs::{ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode},
 };
 use nix::net::if_::if_nametoindex;
 use proxy_common::{
@@ -26,6 +26,8 @@ use crate::links::HOST_LINK;
 const TC: &str = "enigate_tc";
 const XDP: &str = "enigate_xdp";
 const LISTEN: u16 = 443;
+/// Of every namespace; nobody in the proxy's sends by it.
+const IDLE_LINK: &str = "lo";
 /// Not among the source ports: the program looks for one.
 const CLIENT_PORTS: (u16, u16) = (33_000, 32_000);
 const SOURCES: PortRange = PortRange { first: 1_024, len: 31_744 };
@@ -49,6 +51,10 @@ impl Bed {
         configure(&mut ebpf, chain.family())?;
         classifier(&mut ebpf)?.load()?;
         xdp(&mut ebpf)?.load()?;
+        // The kernel patches its code for an XDP program that sits nowhere, before each test and after
+        // it, and waits for all processors: then everything would be cold (`bpf_prog_change_xdp` in
+        // bpf_prog_test_run_xdp, net/bpf/test_run.c).
+        xdp(&mut ebpf)?.attach(IDLE_LINK, XdpMode::Skb).context("attaching to an idle link")?;
         let flows = ebpf.take_map("FLOWS").context("the object has no table")?.try_into()?;
         let reasons = ebpf.take_map("REASONS").context("the object counts no reasons")?;
         let bed = Self { ebpf, flows, reasons: Reasons::of(reasons)?, opened: 0 };

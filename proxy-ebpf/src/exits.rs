@@ -54,9 +54,10 @@ impl Known {
 pub fn find<P: Leaving, E: Environment>(
     packet: &mut P,
     exit: &Exit,
+    now: Stamp,
     environment: &E,
 ) -> Result<Hop, Reason> {
-    let (place, now) = (place(exit.destination), environment.now());
+    let place = place(exit.destination);
     if let Some(known) = environment.known_exit(place)
         && known.is_for(exit, now)
     {

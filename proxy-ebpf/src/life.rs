@@ -3,6 +3,7 @@
 use proxy_common::{
     event::Change,
     flow::{Direction, Flow, Half, Life},
+    stamp::Stamp,
 };
 
 use crate::{
@@ -16,11 +17,12 @@ use crate::{
 pub fn advance<E: Environment>(
     flow: &mut Flow,
     segment: &Segment,
+    now: Stamp,
     environment: &E,
 ) -> Option<Change> {
     flow.packets = flow.packets.wrapping_add(1);
     flow.bytes = flow.bytes.wrapping_add(u64::from(segment.bytes));
-    flow.seen = environment.now();
+    flow.seen = now;
     if segment.flags.has(Flags::ACK) {
         flow.acked = segment.acknowledgement;
     }

@@ -11,6 +11,7 @@ use proxy_common::{
 use super::find;
 use crate::{
     checksum::Change,
+    environment::Environment as _,
     fake::{FakeEnvironment, IFINDEX, PROXY},
     packet::{Exit, Header, Hop, Leaving, Packet, PatchError},
 };
@@ -67,7 +68,7 @@ fn to(last: u8, bytes: u32) -> Exit {
 
 /// The number of the answer that one of these gets.
 fn answer(kernel: &mut Kernel, exit: &Exit, environment: &FakeEnvironment) -> u16 {
-    find(kernel, exit, environment).expect("a way out").destination[0]
+    find(kernel, exit, environment.now(), environment).expect("a way out").destination[0]
 }
 
 #[test]
@@ -91,7 +92,11 @@ fn nothing_else_gets_it() {
     assert_eq!(answer(&mut kernel, &to(2, 40), &environment), 2, "another address");
     let from_another = Exit { local: LocalId(3), ..to(1, 40) };
     assert_eq!(answer(&mut kernel, &from_another, &environment), 3, "another source");
-    assert_eq!(find(&mut kernel, &to(2, 1_501), &environment), Err(Reason::NoExit), "too long");
+    assert_eq!(
+        find(&mut kernel, &to(2, 1_501), environment.now(), &environment),
+        Err(Reason::NoExit),
+        "too long"
+    );
     assert_eq!(kernel.asked, 4);
 }
 

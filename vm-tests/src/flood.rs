@@ -1,9 +1,9 @@
 //! A SYN flood: connections that are begun in others' names and never go on.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
     os::fd::{AsRawFd as _, OwnedFd},
-    thread,
     time::Duration,
 };
 
@@ -24,11 +24,13 @@ const PORTS: u32 = 65_536 - FIRST_PORT;
 /// A prime, and no divisor of the number of ports: neighbours in time are none in number, and each
 /// port comes once before any comes again.
 const STRIDE: u32 = 20_011;
-/// A link has a pace; without one, a CPU's backlog of 1,000 packets overflows.
+/// A link has a pace; without one, a CPU's backlog of 1,000 packets overflows. Behind each burst goes a
+/// byte on a connection of its own, and its echo says that the burst is through.
 const BURST: u32 = 64;
-const PAUSE: Duration = Duration::from_micros(500);
+const ECHO: Duration = Duration::from_secs(10);
 
-/// Sends one SYN from each of `count` pairs of address and port, on a thread of its own.
+/// Sends one SYN from each of `count` pairs of address and port, on a thread of its own. `to` brings
+/// back what it is sent.
 pub(crate) async fn send(inside: &Inside, to: SocketAddr, count: u32) -> anyhow::Result<()> {
     let SocketAddr::V4(to) = to else { bail!("a flood to {to}: only IPv4 is flooded") };
     let flood = async move {
@@ -38,19 +40,36 @@ pub(crate) async fn send(inside: &Inside, to: SocketAddr, count: u32) -> anyhow:
         let raw =
             socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw)
                 .context("opening a raw socket")?;
-        spawn_blocking(move || send_all(&raw, to, count)).await?
+        let echo = tokio::net::TcpStream::connect(to).await.context("connecting to an echo")?;
+        let echo = echo.into_std()?;
+        echo.set_nonblocking(false)?;
+        echo.set_nodelay(true)?;
+        echo.set_read_timeout(Some(ECHO))?;
+        spawn_blocking(move || send_all(&raw, &echo, to, count)).await?
     };
     inside.run(flood).await
 }
 
-fn send_all(raw: &OwnedFd, to: SocketAddrV4, count: u32) -> anyhow::Result<()> {
+/// No answer is repeated: all ENIs would do so within one tick of the kernel's clock, for thousands of
+/// SYNs, and a CPU's backlog, on which others' packets are, overflows.
+pub(crate) async fn answer_once(eni: &Inside) -> anyhow::Result<()> {
+    eni.run(async { sysctl("net/ipv4/tcp_synack_retries", "0") }).await
+}
+
+fn send_all(
+    raw: &OwnedFd,
+    mut echo: &TcpStream,
+    to: SocketAddrV4,
+    count: u32,
+) -> anyhow::Result<()> {
     let address = SockaddrIn::from(SocketAddrV4::new(*to.ip(), 0));
     for number in 0..count {
         let from = SocketAddr::from(source(number)?);
         let packet = segment::bare(from, to.into(), 1, segment::SYN).context("of one family")?;
         sendto(raw.as_raw_fd(), &packet, &address, MsgFlags::empty()).context("sending a SYN")?;
         if number % BURST == BURST - 1 {
-            thread::sleep(PAUSE);
+            echo.write_all(b"?").context("asking whether a burst is through")?;
+            echo.read_exact(&mut [0]).context("hearing that a burst is through")?;
         }
     }
     Ok(())

@@ -127,6 +127,9 @@ impl Lab {
     /// when the last is sent.
     pub async fn syn_flood(&self, count: u32) -> anyhow::Result<()> {
         self.plane.network.lose_at_client(flood::SOURCES).await?;
+        for eni in self.enis() {
+            flood::answer_once(eni.inside()).await?;
+        }
         flood::send(self.client.inside(), self.client.proxy(), count).await
     }
 

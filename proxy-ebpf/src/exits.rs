@@ -3,7 +3,6 @@
 
 use proxy_common::{
     addr::Addr,
-    config::LocalId,
     reason::Reason,
     stamp::{Age, Stamp},
 };
@@ -26,24 +25,24 @@ pub const PLACES: u32 = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     destination: Addr,
+    /// Routes may depend on it, too.
+    source: Addr,
     found: Stamp,
-    /// Routes may depend on the source, too.
-    local: LocalId,
     hop: Hop,
 }
 
 impl Known {
     pub const NOTHING: Self = Self {
         destination: Addr::UNSPECIFIED,
+        source: Addr::UNSPECIFIED,
         found: Stamp::ZERO,
-        local: LocalId(0),
         hop: Hop { source: [0; 3], destination: [0; 3], largest: 0 },
     };
 
     #[inline(always)]
     fn is_for(&self, exit: &Exit, now: Stamp) -> bool {
         self.destination == exit.destination
-            && self.local == exit.local
+            && self.source == exit.source
             && exit.bytes <= u32::from(self.hop.largest)
             && now.since(self.found) < FRESH
     }
@@ -64,10 +63,8 @@ pub fn find<P: Leaving, E: Environment>(
         return Ok(known.hop);
     }
     let hop = packet.find_exit(exit)?;
-    environment.keep_exit(
-        place,
-        &Known { destination: exit.destination, found: now, local: exit.local, hop },
-    );
+    let Exit { source, destination, .. } = *exit;
+    environment.keep_exit(place, &Known { destination, source, found: now, hop });
     Ok(hop)
 }
 

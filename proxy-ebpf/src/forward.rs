@@ -91,7 +91,6 @@ pub fn forward_established<P: Leaving, E: Environment>(
     let exit = Exit {
         family: segment.family,
         source: config.address(segment.key.local),
-        local: segment.key.local,
         destination: flow.peer,
         bytes: segment.bytes,
         ifindex: config.ifindex,

@@ -2,7 +2,6 @@
 
 use proxy_common::{
     addr::{Addr, Family},
-    config::LocalId,
     reason::Reason,
 };
 
@@ -52,8 +51,6 @@ pub trait Behind: Packet {
 pub struct Exit {
     pub family: Family,
     pub source: Addr,
-    /// The source's place among the host's addresses.
-    pub local: LocalId,
     pub destination: Addr,
     /// Of the IP packet.
     pub bytes: u32,

@@ -1,10 +1,8 @@
 //! A SYN flood: connections that are begun in others' names and never go on.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     os::fd::{AsRawFd as _, OwnedFd},
-    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -12,9 +10,8 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
 use proxy_user::datapath::kernel::reset::segment;
-use tokio::task::spawn_blocking;
 
-use crate::{links::HOST_LINK, place::Inside, wire::sysctl};
+use crate::{held::Held, links::HOST_LINK, place::Inside, wire::sysctl};
 
 /// Addresses of the client's subnet that nobody has.
 pub(crate) const SOURCES: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::from_octets([10, 0, 0, 128])), 26);
@@ -24,14 +21,17 @@ const PORTS: u32 = 65_536 - FIRST_PORT;
 /// A prime, and no divisor of the number of ports: neighbours in time are none in number, and each
 /// port comes once before any comes again.
 const STRIDE: u32 = 20_011;
-/// A link has a pace; without one, a CPU's backlog of 1,000 packets overflows. Behind each burst goes a
-/// byte on a connection of its own, and its echo says that the burst is through.
+/// A link has a pace; without one, a CPU's backlog of 1,000 packets overflows. An echo behind each burst
+/// says that it is through.
 const BURST: u32 = 64;
-const ECHO: Duration = Duration::from_secs(10);
 
-/// Sends one SYN from each of `count` pairs of address and port, on a thread of its own. `to` brings
-/// back what it is sent.
-pub(crate) async fn send(inside: &Inside, to: SocketAddr, count: u32) -> anyhow::Result<()> {
+/// Sends one SYN from each of `count` pairs of address and port. `behind` goes the same way.
+pub(crate) async fn send(
+    inside: &Inside,
+    to: SocketAddr,
+    count: u32,
+    mut behind: Held,
+) -> anyhow::Result<()> {
     let SocketAddr::V4(to) = to else { bail!("a flood to {to}: only IPv4 is flooded") };
     let flood = async move {
         // What the host does, the namespace may have inherited: answers would come round again.
@@ -40,12 +40,7 @@ pub(crate) async fn send(inside: &Inside, to: SocketAddr, count: u32) -> anyhow:
         let raw =
             socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw)
                 .context("opening a raw socket")?;
-        let echo = tokio::net::TcpStream::connect(to).await.context("connecting to an echo")?;
-        let echo = echo.into_std()?;
-        echo.set_nonblocking(false)?;
-        echo.set_nodelay(true)?;
-        echo.set_read_timeout(Some(ECHO))?;
-        spawn_blocking(move || send_all(&raw, &echo, to, count)).await?
+        send_all(&raw, to, count, &mut behind).await
     };
     inside.run(flood).await
 }
@@ -56,11 +51,11 @@ pub(crate) async fn answer_once(eni: &Inside) -> anyhow::Result<()> {
     eni.run(async { sysctl("net/ipv4/tcp_synack_retries", "0") }).await
 }
 
-fn send_all(
+async fn send_all(
     raw: &OwnedFd,
-    mut echo: &TcpStream,
     to: SocketAddrV4,
     count: u32,
+    behind: &mut Held,
 ) -> anyhow::Result<()> {
     let address = SockaddrIn::from(SocketAddrV4::new(*to.ip(), 0));
     for number in 0..count {
@@ -68,8 +63,7 @@ fn send_all(
         let packet = segment::bare(from, to.into(), 1, segment::SYN).context("of one family")?;
         sendto(raw.as_raw_fd(), &packet, &address, MsgFlags::empty()).context("sending a SYN")?;
         if number % BURST == BURST - 1 {
-            echo.write_all(b"?").context("asking whether a burst is through")?;
-            echo.read_exact(&mut [0]).context("hearing that a burst is through")?;
+            behind.echo().await.context("the echo behind a burst")?;
         }
     }
     Ok(())

@@ -123,14 +123,15 @@ impl Lab {
         self.client.to((plan::v6_of(plan::PROXY), self.client.proxy().port()).into())
     }
 
-    /// So many SYNs from as many addresses and ports that nobody has: no answer is answered. Returns
-    /// when the last is sent.
+    /// So many SYNs from as many addresses and ports that nobody has: no answer is answered. One more
+    /// connection, to an echo server, paces them. Returns when the last is sent.
     pub async fn syn_flood(&self, count: u32) -> anyhow::Result<()> {
         self.plane.network.lose_at_client(flood::SOURCES).await?;
         for eni in self.enis() {
             flood::answer_once(eni.inside()).await?;
         }
-        flood::send(self.client.inside(), self.client.proxy(), count).await
+        let behind = self.client.hold().await?;
+        flood::send(self.client.inside(), self.client.proxy(), count, behind).await
     }
 
     /// A connection that is held open, to echo servers, and the ENI that it came to: nothing else

@@ -4,7 +4,6 @@ use core::net::Ipv4Addr;
 
 use proxy_common::{
     addr::{Addr, Family},
-    config::LocalId,
     reason::Reason,
 };
 
@@ -12,7 +11,7 @@ use super::find;
 use crate::{
     checksum::Change,
     environment::Environment as _,
-    fake::{FakeEnvironment, IFINDEX, PROXY},
+    fake::{CLIENT, FakeEnvironment, IFINDEX, PROXY},
     packet::{Exit, Header, Hop, Leaving, Packet, PatchError},
 };
 
@@ -59,7 +58,6 @@ fn to(last: u8, bytes: u32) -> Exit {
     Exit {
         family: Family::V4,
         source: PROXY.into(),
-        local: LocalId(0),
         destination: Addr::from(Ipv4Addr::new(10, 0, 21, last)),
         bytes,
         ifindex: IFINDEX,
@@ -90,7 +88,7 @@ fn nothing_else_gets_it() {
     let (mut kernel, environment) = (Kernel::new(), FakeEnvironment::with_enis(1));
     assert_eq!(answer(&mut kernel, &to(1, 40), &environment), 1);
     assert_eq!(answer(&mut kernel, &to(2, 40), &environment), 2, "another address");
-    let from_another = Exit { local: LocalId(3), ..to(1, 40) };
+    let from_another = Exit { source: CLIENT.into(), ..to(1, 40) };
     assert_eq!(answer(&mut kernel, &from_another, &environment), 3, "another source");
     assert_eq!(
         find(&mut kernel, &to(2, 1_501), environment.now(), &environment),

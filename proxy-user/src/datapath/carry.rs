@@ -70,13 +70,14 @@ impl Carrier {
         client: TcpStream,
         peer: SocketAddr,
         seat: Seat,
+        open: impl Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
         let carrier = self.clone();
         // Boxed, and made before the future that goes on for hours maybe: that keeps the room of
         // whatever it has been given, and what it takes to open a connection is gone by then.
         let opening = Box::pin(async move { carrier.open(client, peer).await });
         async move {
-            let _open = Open::count(&self.tally.open);
+            let _counted = Open::count(&self.tally.open);
             let ended = match opening.await {
                 Ok(opened) => self.moved(opened, seat).await,
                 Err(failure) => Err(failure),
@@ -85,6 +86,7 @@ impl Carrier {
                 self.tally.failed(failure);
                 tracing::debug!(reason = failure.as_str(), "a connection failed");
             }
+            drop(open);
         }
     }
 

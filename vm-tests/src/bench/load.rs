@@ -28,7 +28,8 @@ pub(crate) use outcome::{Failures, Outcome};
 #[derive(Debug, clap::Parser)]
 #[command(version, about = "The load of `cargo xtask bench`")]
 pub enum Cli {
-    /// The backend: answers what clients of this program ask, until it is killed
+    /// The backend: says where it listens, and answers what clients of this program ask, until it is
+    /// killed
     Serve {
         #[arg(long, value_name = "IP:PORT")]
         listen: SocketAddr,
@@ -71,7 +72,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli {
         Cli::Serve { listen } => {
             let listener = TcpListener::bind(listen);
-            serve::forever(&listener.with_context(|| format!("listening on {listen}"))?)
+            let listener = listener.with_context(|| format!("listening on {listen}"))?;
+            println!("listening on {}", listener.local_addr()?);
+            serve::forever(&listener)
         }
         Cli::Run(Run { to, mode }) => match mode {
             Mode::Bulk(args) => print(&bulk::run(&to, args)?),

@@ -5,28 +5,21 @@ mod bed;
 mod chain;
 mod reasons;
 
-use std::{fmt, net::SocketAddr, time::Instant};
+use std::fmt;
 
-use anyhow::Context as _;
 use proxy_common::addr::Family;
 use serde::Serialize;
-use tokio::time::sleep;
 
 use self::{bed::Bed, chain::Chain};
-use super::{
-    load,
-    session::{POLL, READY},
-    site::Site,
-    stats::Summary,
-};
+use super::{load, site::Site, stats::Summary};
 use crate::plan::v6_of;
 
-/// Of a table, and whether that is the one for every kind of packet.
-const TABLES: [u32; 3] = [BUSY, 100_000, LARGE];
-pub(crate) const LARGE: u32 = 1_000_000;
 /// Flows that packets come from, where most of a table is idle: as most connections to an API server
 /// are, most of the time.
 pub(crate) const BUSY: u32 = 1_000;
+pub(crate) const LARGE: u32 = 1_000_000;
+/// Flows in each. The smallest is the one for every kind of packet.
+const TABLES: [u32; 3] = [BUSY, 100_000, LARGE];
 /// Calls of the kernel for one value, of which the median counts: whoever interrupts one of them
 /// does not count.
 const CALLS: usize = 40;
@@ -89,7 +82,7 @@ pub(crate) async fn measure(site: &Site, rounds: usize) -> anyhow::Result<Packet
     let backends = site.backends().to_vec();
     let measured = async move {
         for backend in backends.iter().take(1) {
-            until_it_answers(*backend).await?;
+            load::try_once(*backend).await?;
             // Nobody listens there; the neighbour on the way is known from the answer.
             let std::net::IpAddr::V4(v4) = backend.ip() else { continue };
             load::try_once((v6_of(v4), backend.port()).into()).await.ok();
@@ -97,18 +90,6 @@ pub(crate) async fn measure(site: &Site, rounds: usize) -> anyhow::Result<Packet
         tokio::task::spawn_blocking(move || all(rounds)).await?
     };
     site.proxy().run(measured).await
-}
-
-/// Its server has just been started.
-async fn until_it_answers(backend: SocketAddr) -> anyhow::Result<()> {
-    let deadline = Instant::now() + READY;
-    while let Err(error) = load::try_once(backend).await {
-        if Instant::now() > deadline {
-            return Err(error).context(format!("{backend}: no answer after {READY:?}"));
-        }
-        sleep(POLL).await;
-    }
-    Ok(())
 }
 
 fn all(rounds: usize) -> anyhow::Result<Packets> {

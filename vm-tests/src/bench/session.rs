@@ -28,8 +28,8 @@ use super::{
 
 /// They take long, and are far apart: fewer do. One where there are three rounds.
 const EVENT_ROUNDS: usize = 3;
-pub(super) const READY: Duration = Duration::from_secs(15);
-pub(super) const POLL: Duration = Duration::from_millis(50);
+const READY: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct Plan {
     /// The eBPF programs by themselves, too.

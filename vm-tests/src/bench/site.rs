@@ -86,7 +86,7 @@ impl Site {
         let IpAddr::V4(address) = backend(subnet).ip() else { bail!("{subnet}: is not over IPv4") };
         let eni = self.network.eni(&host(subnet), address).await?;
         let log = self.state.file(&format!("{}.log", host(subnet)));
-        let daemon = Daemon::start(eni.inside(), program, arguments, log).await?;
+        let daemon = Daemon::serving(eni.inside(), program, arguments, log).await?;
         self.servers.push(Server { _daemon: daemon, eni });
         Ok(())
     }

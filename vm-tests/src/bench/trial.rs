@@ -33,8 +33,7 @@ impl Trial {
         self.measure(Workload::Crowd).await?;
         idle.let_go();
         let outcome = idle.outcome().await?;
-        let stayed = self.servers.until(alone).await?;
-        self.note_stayed(Workload::Idle, stayed);
+        self.settle(Workload::Idle, alone).await?;
         self.note_failures(Workload::Idle, &outcome);
         for workload in Workload::AFTER_IDLE {
             self.measure(workload).await?;
@@ -83,17 +82,19 @@ impl Trial {
         let outcome = going.outcome().await?;
         let spent = Account::now(&self.running)?.since(&before)?;
         if workload != Workload::Idle {
-            let stayed = self.servers.until(open).await?;
-            self.note_stayed(workload, stayed);
+            self.settle(workload, open).await?;
         }
         Ok((outcome, spent, going))
     }
 
-    fn note_stayed(&mut self, workload: Workload, connections: u64) {
-        if connections > 0 {
+    /// Until servers have no more connections than these: a load has ended.
+    async fn settle(&mut self, workload: Workload, open: u64) -> anyhow::Result<()> {
+        let stayed = self.servers.until(open).await?;
+        if stayed > 0 {
             let what = format!("{workload}: servers did not hear of the end");
-            self.run.failures.absorb(&Failures([(what, connections)].into()));
+            self.run.failures.absorb(&Failures([(what, stayed)].into()));
         }
+        Ok(())
     }
 
     fn note_failures(&mut self, workload: Workload, outcome: &Outcome) {

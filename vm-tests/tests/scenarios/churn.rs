@@ -1,11 +1,11 @@
 //! Answers that never stay the same.
 
-use std::{env, time::Duration};
+use std::time::Duration;
 
 use tokio::time::{interval, sleep};
 use vm_tests::{ENDPOINT, Eni, Mix};
 
-use crate::setting::{flags, lab, live};
+use crate::setting::{asked_for, flags, lab, live};
 
 const ENIS: usize = 6;
 const EACH: Duration = Duration::from_secs(2);
@@ -51,6 +51,5 @@ async fn nothing_fails(name: &str, datapath: &str) {
 
 /// In sixteen seconds; in as many as `EG_CHURN` says, where it is set.
 fn changes() -> usize {
-    let seconds = env::var("EG_CHURN").map_or(16, |text| text.parse().expect("EG_CHURN: seconds"));
-    seconds / 2
+    asked_for("EG_CHURN").unwrap_or(16) / EACH.as_secs() as usize
 }

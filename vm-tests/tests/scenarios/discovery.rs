@@ -6,7 +6,7 @@ use proxy_user::status::Status;
 use tokio::time::{Instant, sleep};
 use vm_tests::{Counts, Lie, Load, Mix, has_unbound};
 
-use crate::setting::{Scenario, flags, lab, live, quick, within};
+use crate::setting::{Scenario, asked_for, flags, lab, live, quick, within};
 
 /// A lookup of a silent resolver takes seconds, and retries come ever later.
 const SOON: Duration = Duration::from_secs(30);
@@ -151,8 +151,7 @@ fn afresh(datapath: &str) -> Vec<String> {
 }
 
 fn silence_asked_for() -> Option<Duration> {
-    let seconds = std::env::var("EG_SILENCE").ok()?;
-    Some(Duration::from_secs(seconds.parse().expect("EG_SILENCE: whole seconds")))
+    asked_for("EG_SILENCE").map(Duration::from_secs)
 }
 
 async fn until_saved(lab: &Scenario) {

@@ -1,7 +1,7 @@
 //! Ten thousand connections with random sizes, pauses and ends: every byte is right, most that are
 //! worth it are handed over, and nothing is left behind.
 
-use std::{env, time::Duration};
+use std::time::Duration;
 
 use proxy_user::status::Status;
 use vm_tests::{Banter, Banters, Service};
@@ -10,7 +10,7 @@ use crate::{
     crowd::crowd,
     handed_over::{all_is_in_order, all_is_whole, nothing_is_left},
     handover::{handing_over, handover},
-    setting::{Scenario, within},
+    setting::{Scenario, asked_for, within},
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -45,7 +45,7 @@ async fn ten_thousand_connections_by_the_dice_lose_no_byte_and_leave_nothing() {
 /// Of each family; as many as `EG_CROWD` says, where it is set. Where they are more than the machine
 /// has time for, none has a quiet moment, and only in such a one it is handed over.
 fn at_a_time() -> usize {
-    env::var("EG_CROWD").map_or(100, |text| text.parse().expect("EG_CROWD: connections"))
+    asked_for("EG_CROWD").unwrap_or(100)
 }
 
 async fn both(all: [impl Future<Output = anyhow::Result<Banters>>; 2]) -> Banters {

@@ -2,9 +2,11 @@
 
 use std::{
     env,
+    fmt::Debug,
     future::Future,
     ops::{Deref, DerefMut},
     path::PathBuf,
+    str::FromStr,
     thread,
     time::Duration,
 };
@@ -91,6 +93,12 @@ fn agent() -> PathBuf {
         agent.display()
     );
     agent
+}
+
+/// What a machine that is slow, or somebody who has time, asks a scenario for.
+pub fn asked_for<T: FromStr<Err: Debug>>(variable: &str) -> Option<T> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|error| panic!("{variable}: {text}: {error:?}")))
 }
 
 impl Scenario {

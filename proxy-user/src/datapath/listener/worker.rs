@@ -96,11 +96,7 @@ impl Worker {
         carrier.tally.accepted.fetch_add(1, Relaxed);
         match carrier.admit(peer) {
             Ok(seat) => {
-                let (open, carried) = (open.clone(), carrier.carry(client, peer, seat));
-                tokio::spawn(async move {
-                    carried.await;
-                    drop(open);
-                });
+                tokio::spawn(carrier.carry(client, peer, seat, open.clone()));
             }
             Err(failure) => carrier.tally.failed(failure),
         }

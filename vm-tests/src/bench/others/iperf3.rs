@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) fn server() -> Vec<String> {
-    ["-s", "-p", "443"].map(str::to_owned).into()
+    // It says when it listens, and is to say so at once.
+    ["-s", "-p", "443", "--forceflush"].map(str::to_owned).into()
 }
 
 /// Bytes a second.

@@ -2,17 +2,19 @@
 //! it must end. The programs keep the same of theirs in the flow table.
 
 use std::{
+    future::poll_fn,
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    task::{Context, Poll},
     time::Instant,
 };
 
+use futures_util::task::AtomicWaker;
 use jiff::Timestamp;
 use proxy_common::flow::Direction;
-use tokio::sync::Notify;
 
 use super::{
     flow_log::{End, Line},
@@ -52,7 +54,8 @@ pub struct Account {
     /// The backend's, and its consumer's if that is known.
     sums: [Option<Arc<Traffic>>; 2],
     must_end: OnceLock<Failure>,
-    told: Notify,
+    /// Of the one who moves its bytes.
+    mover: AtomicWaker,
     /// The programs count it as open on its backend.
     is_handed_over: AtomicBool,
 }
@@ -74,7 +77,7 @@ impl Account {
             to_client: AtomicU64::new(0),
             sums,
             must_end: OnceLock::new(),
-            told: Notify::new(),
+            mover: AtomicWaker::new(),
             is_handed_over: AtomicBool::new(false),
         }
     }
@@ -118,7 +121,7 @@ impl Account {
     /// The first reason is the one that counts.
     pub fn end(&self, why: Failure) {
         let _too_late = self.must_end.set(why);
-        self.told.notify_one();
+        self.mover.wake();
     }
 
     /// Why it must end, if it must.
@@ -126,14 +129,15 @@ impl Account {
         self.must_end.get().copied()
     }
 
-    /// Waits until it must end; for the one who moves its bytes.
+    /// Waits until it must end; for the one who moves its bytes, and nobody else.
     pub async fn must_end(&self) -> Failure {
-        loop {
-            if let Some(why) = self.ordered() {
-                return why;
-            }
-            self.told.notified().await;
-        }
+        poll_fn(|context| self.poll_must_end(context)).await
+    }
+
+    /// Asked after the waker is known, or an order in between would wake nobody.
+    fn poll_must_end(&self, context: &Context<'_>) -> Poll<Failure> {
+        self.mover.register(context.waker());
+        self.ordered().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// A line of the flow log; with `why`, of its end.
@@ -189,6 +193,13 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_hears_of_the_order() {
+        let account = Account::of_test(Arc::default());
+        let (why, ()) = tokio::join!(account.must_end(), async { account.end(Failure::Drained) });
+        assert_eq!(why, Failure::Drained);
+    }
 
     #[tokio::test]
     async fn the_first_reason_to_end_is_the_one_that_counts() {

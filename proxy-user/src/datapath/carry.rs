@@ -2,6 +2,7 @@
 //! the bytes of it until its end.
 
 use std::{
+    convert::identity,
     future::Future,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -92,7 +93,8 @@ impl Carrier {
 
     /// `opened` is boxed for the same reason.
     async fn moved(&self, opened: Box<Opened>, seat: Seat) -> Result<(), Failure> {
-        let Opened { pair, entry, place, passage } = *opened;
+        // As a value of this statement the box is gone with it, and not with the connection.
+        let Opened { pair, entry, place, passage } = *identity(opened);
         // What ends first drops the other, and with the relay both streams, which are reset.
         let ended = tokio::select! {
             ended = self.mover.carry(pair, passage, &entry, &self.manner) => ended,

@@ -11,6 +11,7 @@ mod passage;
 mod prospect;
 mod segments;
 pub mod self_test;
+mod sources;
 mod windows;
 
 use std::{
@@ -19,19 +20,19 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
 use proxy_common::{
     addr::{Addr, Port},
-    config::{LocalId, MAX_LOCALS, PortRange},
+    config::{LocalId, MAX_LOCALS},
     flow::FlowKey,
     track::Leg,
 };
 use socket2::SockRef;
 
-use self::{chase::Chase, counts::Counts, segments::Told};
+use self::{chase::Chase, counts::Counts, segments::Told, sources::Sources};
 pub use self::{
     counts::Obstacle,
     dial::connect,
@@ -53,9 +54,7 @@ pub struct Handover {
     /// Addresses that the programs serve, each in its place.
     locals: [Addr; MAX_LOCALS],
     listen: Port,
-    sources: PortRange,
-    /// The place of the source port that is tried next.
-    source: AtomicU32,
+    sources: Sources,
     after: HandoverAfter,
     counts: Counts,
     pub kept: Kept,
@@ -91,8 +90,7 @@ impl Handover {
             records: kernel.records().clone(),
             locals: kernel.locals(),
             listen: Port::new(listen.port()),
-            sources: kernel.sources(),
-            source: AtomicU32::new(fastrand::u32(..)),
+            sources: Sources::new(kernel.sources()),
             after,
             counts: Counts::default(),
             kept: Kept::default(),
@@ -142,12 +140,6 @@ impl Handover {
             local: LocalId(u16::try_from(place).ok()?),
             padding: 0,
         })
-    }
-
-    /// One after the other, from a random one on: none comes again while its last connection's
-    /// stragglers are waited for, unless all have been used within that time. `None` if there are none.
-    fn next_source(&self) -> Option<Port> {
-        self.sources.nth(self.source.fetch_add(1, Relaxed))
     }
 
     fn address(&self, local: LocalId) -> Addr {

@@ -52,16 +52,18 @@ async fn from_a_port(
     if !prospect.suits(backend.address) {
         return Ok(Err(Obstacle::OtherAddress));
     }
+    let sources = &prospect.handover.sources;
+    let mut source = sources.next();
     for _ in 0..PORTS {
-        let Some(port) = prospect.handover.next_source() else { break };
+        let Some(port) = source else { break };
         let passage = Passage::new(prospect.clone(), to, port);
-        if passage.is_port_taken() {
-            continue;
+        if !passage.is_port_taken() {
+            match dial(prospect, port, backend.address).await {
+                Err(error) if is_taken(&error) => {}
+                connected => return connected.map(|stream| Ok((stream, passage))),
+            }
         }
-        match dial(prospect, port, backend.address).await {
-            Err(error) if is_taken(&error) => {}
-            connected => return connected.map(|stream| Ok((stream, passage))),
-        }
+        source = sources.leap();
     }
     Ok(Err(Obstacle::NoPort))
 }

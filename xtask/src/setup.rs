@@ -38,7 +38,7 @@ pub enum Purpose {
 
 /// In the order in which they are installed: later ones need earlier ones.
 const ITEMS: [Item; 10] = [
-    Item::new("C and C++ compiler", Purpose::Work, host::compiler, host::install_compiler),
+    Item::new("C and C++ compiler, make", Purpose::Work, host::compiler, host::install_compiler),
     Item::new("eBPF compiler", Purpose::Work, ebpf::compiler, ebpf::install),
     Item::new("bpf-linker", Purpose::Work, ebpf::linker, ebpf::install),
     Item::new("BPF file system", Purpose::Work, host::bpffs, host::mount_bpffs),

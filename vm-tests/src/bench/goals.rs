@@ -5,7 +5,7 @@ use std::fmt;
 use proxy_common::addr::Family;
 
 use super::{
-    contender::Contender::{self, Haproxy, Nftables, Nginx, Plain, Relay, Sockmap, Tcx},
+    contender::Contender::{self, Handover, Haproxy, Nftables, Nginx, Plain, Relay, Sockmap, Tcx},
     figure::{Figure, What},
     load::Direction,
     packets::{BUSY, Case, Hook, Kind, LARGE},
@@ -62,6 +62,7 @@ pub(crate) fn goals(report: &Report) -> Vec<Goal> {
         let rate = Figure { workload, what: What::Rate };
         goals.push(between(report, Relay, rate, Bound::AtLeast(1.1), &[Haproxy, Nginx]));
     }
+    goals.extend(handover(report));
     let memory = Figure { workload: Workload::Idle, what: What::Memory };
     goals.push(between(report, Relay, memory, Bound::AtMost(0.5), &[Haproxy]));
     for workload in bulk() {
@@ -86,6 +87,18 @@ fn rates() -> Vec<Workload> {
     let pings =
         sizes.flat_map(|size| [1, 32].map(|connections| Workload::Ping { size, connections }));
     pings.chain([Workload::Connects, Workload::Handshakes, Workload::Crowd]).collect()
+}
+
+/// What is handed over costs what packets cost, and what is not, what a relay costs.
+fn handover(report: &Report) -> Vec<Goal> {
+    let messages = [1, 32].map(|connections| Workload::Ping { size: 64, connections });
+    let as_packets = bulk().into_iter().chain(messages).map(|workload| (workload, Tcx));
+    let with_relay = as_packets.chain([(Workload::Connects, Relay)]);
+    let goal = |(workload, other)| {
+        let rate = Figure { workload, what: What::Rate };
+        between(report, Handover, rate, Bound::AtLeast(0.9), &[other])
+    };
+    with_relay.map(goal).collect()
 }
 
 /// On an established flow, over IPv4, with a full segment.
@@ -212,5 +225,8 @@ mod tests {
         let measured = goal.result.expect("measured");
         assert!((measured.value - 10.0 / 5.2).abs() < 1e-9, "{}", measured.value);
         assert_eq!(measured.verdict, Verdict::MetWithinNoise);
+        let goal = between(&report, Plain, rate, Bound::AtMost(1.5), &[Haproxy, Nginx]);
+        let measured = goal.result.expect("measured");
+        assert!((measured.value - 10.0 / 5.0).abs() < 1e-9, "less is better: {}", measured.value);
     }
 }

@@ -22,8 +22,8 @@ use crate::{
 const BPFFS: &str = "/sys/fs/bpf";
 
 pub fn compiler() -> State {
-    match (on_path("cc"), on_path("c++")) {
-        (Some(c), Some(_)) => State::Present { found: c.display().to_string() },
+    match (on_path("cc"), on_path("c++"), on_path("make")) {
+        (Some(c), Some(_), Some(_)) => State::Present { found: c.display().to_string() },
         _ => State::Missing { remedy: "apt-get install build-essential".into() },
     }
 }

@@ -192,13 +192,29 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Wake, Waker};
+
     use super::*;
 
-    #[tokio::test]
-    async fn who_waits_hears_of_the_order() {
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_the_order() {
         let account = Account::of_test(Arc::default());
-        let (why, ()) = tokio::join!(account.must_end(), async { account.end(Failure::Drained) });
-        assert_eq!(why, Failure::Drained);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let context = Context::from_waker(&waker);
+        assert_eq!(account.poll_must_end(&context), Poll::Pending);
+        account.end(Failure::Drained);
+        assert!(woken.0.load(Relaxed));
+        assert_eq!(account.poll_must_end(&context), Poll::Ready(Failure::Drained));
     }
 
     #[tokio::test]

@@ -22,8 +22,8 @@ use proxy_user::{
 use tikv_jemallocator::Jemalloc;
 use tracing::warn;
 
-/// Two of a connection's allocations, and its task, lie at multiples of 128 bytes: each costs the C
-/// library's allocator as much again, and this one nothing.
+/// Two of a connection's allocations, and its task, lie at multiples of 128 bytes: the C library's
+/// allocator pays some 128 bytes more for each, and this one nothing.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -13,9 +13,6 @@ use super::{
 };
 use crate::{backends, tcp};
 
-/// Ports that are tried for one connection: any may be another's, or wait for stragglers of one that
-/// has ended.
-const PORTS: u32 = 16;
 /// Bytes that a backend may send before the client has taken any; the kernel grants half of what it
 /// is asked to keep. A peer that is promised no more than Linux clients take can be handed over to
 /// one from the beginning (tcp_rmem, tcp(7)).
@@ -52,18 +49,15 @@ async fn from_a_port(
     if !prospect.suits(backend.address) {
         return Ok(Err(Obstacle::OtherAddress));
     }
-    let sources = &prospect.handover.sources;
-    let mut source = sources.next();
-    for _ in 0..PORTS {
-        let Some(port) = source else { break };
+    for port in prospect.handover.sources.tries() {
         let passage = Passage::new(prospect.clone(), to, port);
-        if !passage.is_port_taken() {
-            match dial(prospect, port, backend.address).await {
-                Err(error) if is_taken(&error) => {}
-                connected => return connected.map(|stream| Ok((stream, passage))),
-            }
+        if passage.is_port_taken() {
+            continue;
         }
-        source = sources.leap();
+        match dial(prospect, port, backend.address).await {
+            Err(error) if is_taken(&error) => {}
+            connected => return connected.map(|stream| Ok((stream, passage))),
+        }
     }
     Ok(Err(Obstacle::NoPort))
 }

@@ -1,9 +1,15 @@
-//! Which source port is tried next.
+//! Which source ports are tried.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{
+    iter,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use proxy_common::{addr::Port, config::PortRange};
 
+/// Ports that are tried for one connection: any may be another's, or wait for stragglers of one that
+/// has ended.
+const TRIES: usize = 16;
 /// The longest leap is so small a part of all ports.
 const LEAP: u16 = 8;
 
@@ -21,17 +27,15 @@ impl Sources {
         Self { range, last: AtomicU32::new(fastrand::u32(..)) }
     }
 
+    /// For one connection. Behind a port that is taken comes a leap: those beside it are taken too,
+    /// most likely, for as long as the connections live that came with its own.
+    pub fn tries(&self) -> impl Iterator<Item = Port> {
+        let longest = u32::from(self.range.len / LEAP).max(1);
+        let leaps = iter::repeat_with(move || fastrand::u32(1..=longest));
+        iter::once(1).chain(leaps).take(TRIES).map_while(|places| self.ahead(places))
+    }
+
     /// `None` if there are none.
-    pub fn next(&self) -> Option<Port> {
-        self.ahead(1)
-    }
-
-    /// The last was taken: those beside it are, most likely, for as long as the connections live that
-    /// came with it.
-    pub fn leap(&self) -> Option<Port> {
-        self.ahead(fastrand::u32(1..=u32::from(self.range.len / LEAP).max(1)))
-    }
-
     fn ahead(&self, places: u32) -> Option<Port> {
         let last = self.last.fetch_add(places, Relaxed);
         self.range.nth(last.wrapping_add(places))
@@ -49,22 +53,21 @@ mod tests {
     #[test]
     fn none_comes_again_until_all_have_been_given() {
         let sources = Sources::new(RANGE);
-        let given: HashSet<_> = (0..RANGE.len).filter_map(|_| sources.next()).collect();
+        let given: HashSet<_> = (0..RANGE.len).filter_map(|_| sources.tries().next()).collect();
         assert_eq!(given.len(), usize::from(RANGE.len));
     }
 
     #[test]
     fn a_third_of_all_that_is_taken_is_left_behind_in_a_few_leaps() {
         let sources = Sources::new(RANGE);
-        let first = sources.next().unwrap();
-        let is_taken = |port: Port| port.get().wrapping_sub(first.get()) < RANGE.len / 3;
-        let tried = (0..).position(|_| !sources.leap().is_some_and(is_taken)).unwrap();
-        assert!(tried < 16, "{tried} leaps");
+        let first = sources.tries().next().unwrap();
+        let is_free = |port: Port| port.get().wrapping_sub(first.get()) >= RANGE.len / 3;
+        assert!(sources.tries().any(is_free));
     }
 
     #[test]
     fn of_no_ports_none_is_given() {
         let sources = Sources::new(PortRange::default());
-        assert_eq!((sources.next(), sources.leap()), (None, None));
+        assert_eq!(sources.tries().next(), None);
     }
 }

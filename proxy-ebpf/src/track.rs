@@ -57,7 +57,8 @@ fn reach(leg: &mut Leg, end: u32) {
 }
 
 /// A packet of our socket's leaves for this end. What it has promised before, a later packet says
-/// again: a window never shrinks (tcp_select_window in net/ipv4/tcp_output.c).
+/// again: a window never shrinks (tcp_select_window in net/ipv4/tcp_output.c), but where a host sets
+/// net.ipv4.tcp_shrink_window; there a peer may send more than the other takes, and has to repeat it.
 #[inline(always)]
 pub fn say(leg: &mut Leg, seen: &Seen) {
     if seen.flags.has(Flags::FIN | Flags::RST) {

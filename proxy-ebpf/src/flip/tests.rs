@@ -109,6 +109,18 @@ fn next_packet_flips(world: &mut World) -> bool {
     world.is_handed_over()
 }
 
+/// What was promised before there is a record is known only since a later packet says it again.
+#[test]
+fn an_end_of_the_model_says_again_whatever_it_has_promised() {
+    let mut world = resting();
+    let socket = &mut world.sockets[0];
+    socket.read -= 1;
+    socket.promised += 1;
+    let promised = socket.promised;
+    let said = socket.emit(socket.sent, 0).seen().edge(socket.scale);
+    assert!(!crate::track::after(promised, said), "{promised} was promised, then {said}");
+}
+
 #[test]
 fn nothing_is_handed_over_that_is_not_armed_or_for_another_connection() {
     let mut world = resting();

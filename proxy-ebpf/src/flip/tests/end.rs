@@ -103,10 +103,7 @@ impl End {
         let most = most.min(usize::try_from(allowed).unwrap_or(0));
         let to = self.sends.len().min(from + most);
         self.sent = self.sent.max(to);
-        let free = self.room.saturating_sub(self.got.len() - self.read) as u32;
-        let kept = self.promised.wrapping_sub(self.expects()) as i32;
-        let window = free.max(u32::try_from(kept).unwrap_or(0)) >> self.scale;
-        let window = window.min(0xffff) as u16;
+        let window = self.window();
         let edge = self.expects().wrapping_add(u32::from(window) << self.scale);
         self.promised = later(self.promised, edge);
         Packet {
@@ -117,6 +114,15 @@ impl End {
             tsecr: self.recent,
             payload: self.sends[from.min(to)..to].to_vec(),
         }
+    }
+
+    /// What there is room for, and never less than was promised before: that is rounded up to what the
+    /// scale can say (tcp_select_window in net/ipv4/tcp_output.c).
+    fn window(&self) -> u16 {
+        let free = self.room.saturating_sub(self.got.len() - self.read) as u32;
+        let kept = self.promised.wrapping_sub(self.expects()) as i32;
+        let kept = u32::try_from(kept).unwrap_or(0).div_ceil(1 << self.scale);
+        (free >> self.scale).max(kept).min(0xffff) as u16
     }
 
     /// What no end may ever see makes the test fail here.

@@ -8,7 +8,7 @@
 //!
 //! An address is gone from the answer once it was missing from several in a row for long enough;
 //! until then nothing changes for it, unless it fails: absent and dead is gone at once, whatever
-//! its state. One that returns keeps its id and what is known of it.
+//! its state. What an earlier agent has left is not absent before an answer lacks it. One that returns keeps its id and what is known of it.
 //!
 //! There is always somebody to turn to, if ever one has passed its probes. A backend that is gone
 //! from the answer stands in, still live, until one of the answer lives. The last that lives and
@@ -111,10 +111,7 @@ impl Backends {
     pub fn answered(&mut self, answer: &BTreeSet<SocketAddr>, now: Instant) -> usize {
         let room: BTreeSet<_> = answer.iter().copied().take(MAX_BACKENDS).collect();
         for (address, known) in &mut self.known {
-            known.presence = match room.contains(address) {
-                true => Presence::InAnswer,
-                false => known.presence.missed(&self.rules, self.dice.f64(), now),
-            };
+            known.answered(room.contains(address), &self.rules, self.dice.f64(), now);
         }
         let without_id = self.admit(&room);
         self.settle(now);
@@ -156,7 +153,7 @@ impl Backends {
         if self.needs_those_that_left() {
             self.known.values_mut().for_each(|known| known.stay(now));
         }
-        self.forget(|known| (known.is_dead() && !known.is_in_answer()).then_some(Doom::Down));
+        self.forget(|known| (known.is_dead() && known.is_absent()).then_some(Doom::Down));
         let is_last = |address: &SocketAddr| !self.lives() && self.known.contains_key(address);
         self.last_resort = self.last_resort.filter(is_last);
         self.publish();

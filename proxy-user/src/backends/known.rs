@@ -16,7 +16,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Known {
     pub id: BackendId,
-    pub presence: Presence,
+    presence: Presence,
+    /// An answer has told whether it is there; of an inherited one, the earlier agent's do not count.
+    is_answered: bool,
     judge: Judge,
     /// See [`Probed::segment`].
     pub segment: u16,
@@ -50,7 +52,7 @@ pub struct Probed {
 
 impl Presence {
     /// After an answer that lacks it. `luck`: from 0 to 1.
-    pub fn missed(self, rules: &Rules, luck: f64, now: Instant) -> Self {
+    fn missed(self, rules: &Rules, luck: f64, now: Instant) -> Self {
         let (since, before) = match self {
             Self::InAnswer => (now, 0),
             Self::Missing { since, answers } => (since, answers),
@@ -67,7 +69,15 @@ impl Presence {
 
 impl Known {
     pub fn new(id: BackendId, presence: Presence) -> Self {
-        Self { id, presence, judge: Judge::default(), segment: 0, fault: None }
+        let is_answered = presence == Presence::InAnswer;
+        Self { id, presence, is_answered, judge: Judge::default(), segment: 0, fault: None }
+    }
+
+    /// An answer has come that has it, or lacks it. `luck`: from 0 to 1.
+    pub fn answered(&mut self, has: bool, rules: &Rules, luck: f64, now: Instant) {
+        self.is_answered = true;
+        self.presence =
+            if has { Presence::InAnswer } else { self.presence.missed(rules, luck, now) };
     }
 
     pub fn hear(&mut self, outcome: Outcome, probed: Probed, rules: &Rules) {
@@ -113,6 +123,11 @@ impl Known {
 
     pub fn is_in_answer(&self) -> bool {
         self.presence == Presence::InAnswer
+    }
+
+    /// The last answer lacks it.
+    pub fn is_absent(&self) -> bool {
+        self.is_answered && !self.is_in_answer()
     }
 
     pub fn has_left(&self) -> bool {

@@ -87,3 +87,18 @@ fn the_last_resort_goes_when_it_is_missing_from_the_answer_too() {
     assert_eq!(story.waits(PATIENCE), [(2, Probing)]);
     assert_eq!(story.doomed(), [(address(1), Doom::Down)]);
 }
+
+/// The network and DNS fail together while an agent starts: once the one is back, the earlier
+/// agent's backends are all that there is.
+#[test]
+fn no_inherited_backend_is_forgotten_before_an_answer_lacks_it() {
+    for legacy in [Legacy::InForce, Legacy::HasFlows] {
+        let mut story = Story::begin();
+        story.inherits(7, 1, legacy);
+        story.passes(1);
+        story.fails(1);
+        story.fails(1);
+        assert_eq!(story.waits(10 * PATIENCE), [(1, Live)], "{legacy:?}");
+        assert_eq!(story.answer(&[2]), [(2, Probing)], "{legacy:?}");
+    }
+}

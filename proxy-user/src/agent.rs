@@ -92,6 +92,9 @@ impl Agent {
         }
         let place = Place { listening, is_alone: predecessor.is_none() };
         let datapath = Datapath::open(&config, place).await?;
+        if datapath.mover.handover().is_none() {
+            listeners.relay_all()?;
+        }
         carriers.values_mut().for_each(|carrier| carrier.mover = datapath.mover.clone());
 
         announce(&journal, &config, &datapath, files);

@@ -216,6 +216,15 @@ impl Config {
         self.routes.iter().map(|route| route.listen).chain([self.admin]).collect()
     }
 
+    /// Whether the listener's connections may come to be handed over, if this host can do that.
+    pub fn may_hand_over(&self) -> bool {
+        match self.datapath {
+            DatapathChoice::Handover => true,
+            DatapathChoice::Auto => self.needs_the_listener().is_some() && self.routes.len() == 1,
+            DatapathChoice::Packet | DatapathChoice::Sockmap | DatapathChoice::Relay => false,
+        }
+    }
+
     /// What is asked for that the packet path cannot do: it knows packets, and neither what they
     /// say nor more than one cluster.
     pub fn needs_the_listener(&self) -> Option<&'static str> {

@@ -103,7 +103,7 @@ impl Datapath {
         place: Place,
         what: &str,
     ) -> anyhow::Result<Self> {
-        if config.routes.len() > 1 {
+        if !config.may_hand_over() {
             return Self::relay(config, what);
         }
         if let Err(refused) = tested_handover().await {

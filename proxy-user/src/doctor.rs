@@ -12,7 +12,7 @@ use crate::{
     datapath::{
         interface,
         kernel::{self, BPFFS, is_on_bpffs},
-        listener::Bound,
+        listener::{Bound, Room},
         must_not_be_passed_by, plan, tested_handover, tested_sockmap,
     },
     discovery::{Resolver, Sieve, examine as examine_folder},
@@ -84,7 +84,7 @@ fn files(config: &Config) -> Option<Finding> {
 }
 
 fn listen(address: SocketAddr, legs: Legs, running: Option<&Status>) -> Finding {
-    match Bound::new(address, legs, vec![]) {
+    match Bound::new(address, legs, Room::Relayed, vec![]) {
         Ok(_free) => finding("listen", Level::Ok, format!("{address} is free")),
         Err(refusal) => {
             let is_served = |status: &Status| status.routes.iter().any(|it| it.listen == address);

@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Refusal},
     datapath::{
         carry::Carrier,
-        listener::{Bound, Leftover},
+        listener::{Bound, Leftover, Room},
     },
     journal::Journal,
     lifecycle::Phase,
@@ -31,14 +31,20 @@ pub struct Listeners(BTreeMap<SocketAddr, Bound>);
 impl Listeners {
     /// Those that another has bound are taken, the others are bound.
     pub fn bind(config: &Config, estate: &mut Estate) -> Result<Self, Refusal> {
+        let room = if config.may_hand_over() { Room::HandedOver } else { Room::Relayed };
         let mut bound = BTreeMap::new();
         for route in &config.routes {
             if let Entry::Vacant(place) = bound.entry(route.listen) {
                 let given = estate.take(route.listen);
-                place.insert(Bound::new(route.listen, config.listener.legs, given)?);
+                place.insert(Bound::new(route.listen, config.listener.legs, room, given)?);
             }
         }
         Ok(Self(bound))
+    }
+
+    /// Where they were bound for a handover, and there is none.
+    pub fn relay_all(&self) -> io::Result<()> {
+        self.0.values().try_for_each(Bound::relay_all)
     }
 
     /// Of all sockets.

@@ -121,3 +121,18 @@ fn the_whole_must_agree() {
     let unreadable = Config::load(Settings::default(), Some(path)).unwrap_err().to_string();
     assert!(unreadable.starts_with("config: /does/not/exist.toml: cannot be read: "));
 }
+
+#[test]
+fn connections_of_one_cluster_may_be_handed_over_where_the_listener_has_them() {
+    let may = |flags: &[&str]| {
+        let given = [&["--endpoint=api.example"], flags].concat();
+        Config::load(from_flags(&given), None).unwrap().may_hand_over()
+    };
+    assert!(may(&["--datapath=handover"]));
+    assert!(may(&["--proxy-protocol=v2"]));
+    assert!(!may(&[]), "the program takes them all");
+    assert!(!may(&["--datapath=relay", "--proxy-protocol=v2"]));
+    let routes = "[[route]]\nendpoint = \"a.example\"\nsni = [\"a.example\"]\n\
+                  [[route]]\nendpoint = \"b.example\"\nsni = [\"b.example\"]\n";
+    assert!(!with_file(&[], routes).unwrap().may_hand_over());
+}

@@ -35,6 +35,7 @@ use socket2::SockRef;
 use self::{chase::Chase, counts::Counts, segments::Told, sources::Sources};
 pub use self::{
     counts::Obstacle,
+    dial::PROMISE,
     dial::connect,
     kept::{Connection, Frame, Kept},
     passage::Passage,
@@ -82,7 +83,7 @@ impl Handover {
         listening: Vec<OwnedFd>,
     ) -> io::Result<Self> {
         for socket in &listening {
-            tcp::promise_at_first(socket, dial::PROMISE)?;
+            tcp::promise_at_first(socket, PROMISE)?;
             // An earlier agent may have lowered it.
             SockRef::from(socket).set_tcp_mss(0)?;
         }

@@ -21,6 +21,7 @@ use self::{
     pauses::Pauses,
     worker::{Stage, Worker},
 };
+pub use super::socket::Room;
 use super::{
     carry::Carrier,
     socket,
@@ -80,11 +81,16 @@ impl Stages {
 impl Bound {
     /// One socket for each processor, and those that another has bound, each with what waits in its
     /// queue.
-    pub fn new(address: SocketAddr, legs: Legs, given: Vec<TcpListener>) -> Result<Self, Refusal> {
+    pub fn new(
+        address: SocketAddr,
+        legs: Legs,
+        room: Room,
+        given: Vec<TcpListener>,
+    ) -> Result<Self, Refusal> {
         let count = available_parallelism().map_or(1, usize::from);
         let sockets = match given.is_empty() {
-            true => socket::listen(address, legs, count),
-            false => socket::share(given, legs, count),
+            true => socket::listen(address, legs, room, count),
+            false => socket::share(given, legs, room, count),
         };
         sockets.map(Self).map_err(|error| {
             let advice = match error.kind() {
@@ -95,6 +101,11 @@ impl Bound {
             };
             Refusal::new("listen", address, format!("cannot be bound: {error}{advice}"))
         })
+    }
+
+    /// Nothing is handed over: they keep room as for a relay.
+    pub fn relay_all(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(socket::bound_queues)
     }
 
     /// Copies of the sockets, for a successor.

@@ -17,7 +17,8 @@ use nix::{
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
-use crate::config::Legs;
+use super::handover::PROMISE;
+use crate::{config::Legs, tcp};
 
 const BACKLOG: i32 = 4096;
 
@@ -27,12 +28,26 @@ const BACKLOG: i32 = 4096;
 const RECEIVE: usize = 1024 * 1024;
 const SEND: usize = 768 * 1024;
 
+/// What the connections of a listening socket keep room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// For what a relay holds.
+    Relayed,
+    /// They may be handed over: they promise little at first.
+    HandedOver,
+}
+
 /// So many sockets share the address, and the kernel spreads connections over them. What they
 /// accept is prepared: Linux clones the listening socket with its options.
 ///
 /// The first is bound without `SO_REUSEPORT`, which is an error where anything else listens, and
 /// sets it only then: nobody shares the address by mistake.
-pub fn listen(address: SocketAddr, legs: Legs, count: usize) -> io::Result<Vec<TcpListener>> {
+pub fn listen(
+    address: SocketAddr,
+    legs: Legs,
+    room: Room,
+    count: usize,
+) -> io::Result<Vec<TcpListener>> {
     let first = socket(address)?;
     first.bind(&address.into())?;
     first.set_reuse_port(true)?;
@@ -44,21 +59,27 @@ pub fn listen(address: SocketAddr, legs: Legs, count: usize) -> io::Result<Vec<T
         next.bind(&bound)?;
         sockets.push(next);
     }
-    sockets.into_iter().map(|socket| listening(socket, legs)).collect()
+    sockets.into_iter().map(|socket| listening(socket, legs, room)).collect()
 }
 
 /// Sockets that another has bound, and copies of them where they are fewer than `count`.
-pub fn share(given: Vec<TcpListener>, legs: Legs, count: usize) -> io::Result<Vec<TcpListener>> {
+pub fn share(
+    given: Vec<TcpListener>,
+    legs: Legs,
+    room: Room,
+    count: usize,
+) -> io::Result<Vec<TcpListener>> {
     let missing = count.saturating_sub(given.len());
     let copies: Vec<_> =
         given.iter().cycle().take(missing).map(TcpListener::try_clone).collect::<Result<_, _>>()?;
     let sockets = given.into_iter().chain(copies);
-    sockets.map(|socket| listening(socket.into(), legs)).collect()
+    sockets.map(|socket| listening(socket.into(), legs, room)).collect()
 }
 
-fn listening(socket: Socket, legs: Legs) -> io::Result<TcpListener> {
+/// The kernel takes connections from here on, which have what the socket has by then.
+fn listening(socket: Socket, legs: Legs, room: Room) -> io::Result<TcpListener> {
     prepare(&socket, legs)?;
-    bound_queues(&socket)?;
+    make_room(&socket, room)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -83,9 +104,21 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Where the kernel cannot do what a handover needs, nothing is handed over.
+fn make_room(socket: &impl AsFd, room: Room) -> io::Result<()> {
+    match room {
+        Room::HandedOver if tcp::promise_at_first(socket, PROMISE).is_ok() => bound_sending(socket),
+        Room::HandedOver | Room::Relayed => bound_queues(socket),
+    }
+}
+
 /// A stream of few bytes can do without: its queues grow as they are used.
 pub fn bound_queues(stream: &impl AsFd) -> io::Result<()> {
     set_or_less(stream, RcvBufForce, RcvBuf, RECEIVE)?;
+    bound_sending(stream)
+}
+
+fn bound_sending(stream: &impl AsFd) -> io::Result<()> {
     set_or_less(stream, SndBufForce, SndBuf, SEND)
 }
 

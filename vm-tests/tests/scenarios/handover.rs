@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use proxy_user::status::{HandoverStatus, Status};
-use vm_tests::{Held, Options};
+use tokio::time::{sleep, timeout};
+use vm_tests::{Client, Held, Options};
 
 use crate::setting::{Scenario, dual_stack_with, flags, quick};
 
 const SOON: Duration = Duration::from_secs(10);
+/// Between two tries to connect where nobody listens yet.
+const POLL: Duration = Duration::from_millis(5);
 
 pub fn handover(status: &Status) -> &HandoverStatus {
     status.datapath.handover.as_ref().expect("the handover data path")
@@ -43,6 +46,30 @@ async fn watches_are_handed_over_and_outlive_the_agent() {
     all_echo(&mut held, "an echo beside another agent").await;
     drop(held);
     lab.done().await;
+}
+
+/// The kernel takes connections as soon as the agent listens, which is before it has tried out whether
+/// it can hand any over.
+#[tokio::test]
+async fn a_client_that_comes_while_the_agent_starts_is_handed_over() {
+    let after = ["--handover-after", "100ms"];
+    let mut lab = handing_over("handover_early", &after, |_| {}).await;
+    lab.agent().kill().await.expect("killed");
+    lab.agent().begin_again_with(handover_flags(&after)).await.expect("another agent");
+    let mut held = timeout(SOON, first_held(&lab.client())).await.expect("a listener");
+    lab.until("it is handed over", SOON, |status| handover(status).handed_over == 1).await;
+    held.echo().await.expect("an echo by the program");
+    drop(held);
+    lab.done().await;
+}
+
+async fn first_held(client: &Client) -> Held {
+    loop {
+        match client.hold().await {
+            Ok(held) => return held,
+            Err(_not_yet) => sleep(POLL).await,
+        }
+    }
 }
 
 async fn all_echo(held: &mut [Held], what: &str) {

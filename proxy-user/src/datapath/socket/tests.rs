@@ -17,7 +17,7 @@ fn accept(listener: &TcpListener) -> Socket {
 
 #[test]
 fn what_is_accepted_has_every_option_of_the_listening_socket() {
-    let listener = listen(anywhere(), LEGS, 1).unwrap().remove(0);
+    let listener = listen(anywhere(), LEGS, Room::Relayed, 1).unwrap().remove(0);
     let _client = Client::connect(listener.local_addr().unwrap()).unwrap();
     let accepted = accept(&listener);
     assert!(accepted.tcp_nodelay().unwrap());
@@ -32,9 +32,22 @@ fn what_is_accepted_has_every_option_of_the_listening_socket() {
     assert!(accepted.send_buffer_size().unwrap() <= 2 * SEND);
 }
 
+/// What is promised with the first packet cannot be taken back.
+#[test]
+fn connections_that_may_be_handed_over_promise_little_from_the_first_on() {
+    let room = |socket: &TcpListener| SockRef::from(socket).recv_buffer_size().unwrap();
+    let [relayed, handed_over] =
+        [Room::Relayed, Room::HandedOver].map(|it| listen(anywhere(), LEGS, it, 1).unwrap());
+    assert!(room(&handed_over[0]) <= 2 * PROMISE && PROMISE < RECEIVE);
+    let sending = |socket: &TcpListener| SockRef::from(socket).send_buffer_size().unwrap();
+    assert_eq!(sending(&handed_over[0]), sending(&relayed[0]));
+    bound_queues(&handed_over[0]).unwrap();
+    assert_eq!(room(&handed_over[0]), room(&relayed[0]), "it is not handed over after all");
+}
+
 #[test]
 fn connections_are_spread_over_all_sockets_of_an_address() {
-    let sockets = listen(anywhere(), LEGS, 2).unwrap();
+    let sockets = listen(anywhere(), LEGS, Room::Relayed, 2).unwrap();
     let address = sockets[0].local_addr().unwrap();
     let _clients: Vec<_> = (0..64).map(|_| Client::connect(address).unwrap()).collect();
     assert_eq!(sockets.len(), 2);
@@ -46,8 +59,8 @@ fn connections_are_spread_over_all_sockets_of_an_address() {
 
 #[test]
 fn an_address_that_is_shared_among_workers_is_not_shared_with_anyone_else() {
-    let sockets = listen(anywhere(), LEGS, 2).unwrap();
+    let sockets = listen(anywhere(), LEGS, Room::Relayed, 2).unwrap();
     let address = sockets[0].local_addr().unwrap();
-    let refused = listen(address, LEGS, 2).unwrap_err();
+    let refused = listen(address, LEGS, Room::Relayed, 2).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
 }

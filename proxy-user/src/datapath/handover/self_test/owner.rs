@@ -20,7 +20,7 @@ use crate::{
         kernel::{Attachment, Hook, Kernel},
         ledger::Ledger,
         limits::Limits,
-        listener::Bound,
+        listener::{Bound, Room},
         mover::Mover,
         preface::Wants,
         reach::Reach,
@@ -40,7 +40,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// Says on standard output when it listens, and goes on until it is killed.
 pub async fn serve() -> anyhow::Result<()> {
-    let bound = Bound::new(LISTEN.into(), Legs::default(), Vec::new())?;
+    let bound = Bound::new(LISTEN.into(), Legs::default(), Room::HandedOver, Vec::new())?;
     let kernel = Kernel::attach(&attachment()).context("attaching")?;
     let at_once = HandoverAfter { bytes: 0, age: Duration::ZERO };
     let handover = Handover::new(&kernel, LISTEN.into(), at_once, bound.copies()?)?;

@@ -26,6 +26,7 @@ const TCP_REPAIR_OFF: c_int = 0;
 const TCP_NO_QUEUE: c_int = 0;
 /// Of `include/uapi/asm-generic/socket.h` and `include/uapi/linux/socket.h`.
 const SO_BUF_LOCK: c_int = 72;
+const SOCK_SNDBUF_LOCK: c_int = 1;
 const SOCK_RCVBUF_LOCK: c_int = 2;
 /// Of `include/uapi/linux/sockios.h`.
 const SIOCOUTQNSD: libc::Ioctl = 0x894b;
@@ -182,22 +183,25 @@ pub fn clamp_window(socket: &impl AsRawFd, bytes: c_int) -> io::Result<()> {
 /// net/ipv4/tcp_output.c), and is held to it when its buffers are gone.
 pub fn promise_at_first(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
     SockRef::from(socket).set_recv_buffer_size(bytes)?;
-    lock_room(&socket.as_fd(), false)
+    set_at(&socket.as_fd(), libc::SOL_SOCKET, SO_BUF_LOCK, 0)
 }
 
-/// From now on such a socket promises so many bytes and no more, however much comes. What it has
-/// promised before it keeps room for: packets that are on their way would be thrown away.
-pub fn promise_no_more(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    let socket = socket.as_fd();
-    lock_room(&socket, true)?;
-    clamp_window(&socket, c_int::try_from(bytes).map_err(io::Error::other)?)
+/// Which of a socket's queues are no longer the kernel's to let grow.
+#[derive(Clone, Copy, Debug)]
+pub enum Held {
+    Received,
+    Both,
 }
 
-/// Whether the kernel may not change how much the socket keeps room for.
-fn lock_room(socket: &impl AsRawFd, is_locked: bool) -> io::Result<()> {
-    let locks: c_int = option_at(socket, libc::SOL_SOCKET, SO_BUF_LOCK, 0)?;
-    let room = if is_locked { SOCK_RCVBUF_LOCK } else { 0 };
-    set_at(socket, libc::SOL_SOCKET, SO_BUF_LOCK, locks & !SOCK_RCVBUF_LOCK | room)
+/// From now on such a socket, which is open, promises about what it does at first: the kernel would
+/// raise that a hundredfold with the first bytes that are read (tcp_rcv_space_adjust in
+/// net/ipv4/tcp_input.c), and cannot take it back.
+pub fn hold_queues(socket: &impl AsRawFd, held: Held) -> io::Result<()> {
+    let locks = match held {
+        Held::Received => SOCK_RCVBUF_LOCK,
+        Held::Both => SOCK_RCVBUF_LOCK | SOCK_SNDBUF_LOCK,
+    };
+    set_at(socket, libc::SOL_SOCKET, SO_BUF_LOCK, locks)
 }
 
 fn small(bytes: u64) -> io::Result<u32> {
@@ -218,24 +222,15 @@ pub fn filter(socket: &impl AsRawFd, program: &impl AsFd) -> io::Result<()> {
     set_at(socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, program.as_fd().as_raw_fd())
 }
 
-fn option<T: Copy>(socket: &impl AsRawFd, name: c_int, blank: T) -> io::Result<T> {
-    option_at(socket, libc::IPPROTO_TCP, name, blank)
-}
-
 /// `T` is plain integers: the callers are all here.
-fn option_at<T: Copy>(
-    socket: &impl AsRawFd,
-    level: c_int,
-    name: c_int,
-    mut value: T,
-) -> io::Result<T> {
+fn option<T: Copy>(socket: &impl AsRawFd, name: c_int, mut value: T) -> io::Result<T> {
     let wanted = size_of::<T>() as socklen_t;
     let mut len = wanted;
     // SAFETY: the kernel writes at most `len` bytes, which is the value's size, and any bytes of
     // plain integers are a value.
     let code = unsafe {
         let value = (&raw mut value).cast();
-        libc::getsockopt(socket.as_raw_fd(), level, name, value, &raw mut len)
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, name, value, &raw mut len)
     };
     match code {
         -1 => Err(io::Error::last_os_error()),

@@ -35,8 +35,7 @@ use socket2::SockRef;
 use self::{chase::Chase, counts::Counts, segments::Told, sources::Sources};
 pub use self::{
     counts::Obstacle,
-    dial::PROMISE,
-    dial::connect,
+    dial::{PROMISE, connect},
     kept::{Connection, Frame, Kept},
     passage::Passage,
     prospect::Prospect,
@@ -45,9 +44,10 @@ use super::{
     account::Account,
     kernel::{self, Kernel, grace::Graces, records::Records},
     relay::{Manner, Pair, relay},
+    socket,
     tally::{Failure, lock},
 };
-use crate::{config::HandoverAfter, status::HandoverStatus, tcp};
+use crate::{config::HandoverAfter, status::HandoverStatus};
 
 #[derive(Debug)]
 pub struct Handover {
@@ -83,7 +83,7 @@ impl Handover {
         listening: Vec<OwnedFd>,
     ) -> io::Result<Self> {
         for socket in &listening {
-            tcp::promise_at_first(socket, PROMISE)?;
+            socket::promise_little(socket)?;
             // An earlier agent may have lowered it.
             SockRef::from(socket).set_tcp_mss(0)?;
         }
@@ -114,6 +114,7 @@ impl Handover {
             Ok(passage) => Chase::new(self, passage, pair, account, manner).run().await,
             Err(obstacle) => {
                 self.counts.relayed(obstacle);
+                socket::bound_queues(&pair.client).map_err(|_| Failure::ClientBroke)?;
                 relay(pair, account, manner).await.map(|()| Outcome::Ended)
             }
         }

@@ -107,9 +107,15 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 /// Where the kernel cannot do what a handover needs, nothing is handed over.
 fn make_room(socket: &impl AsFd, room: Room) -> io::Result<()> {
     match room {
-        Room::HandedOver if tcp::promise_at_first(socket, PROMISE).is_ok() => bound_sending(socket),
+        Room::HandedOver if promise_little(socket).is_ok() => Ok(()),
         Room::HandedOver | Room::Relayed => bound_queues(socket),
     }
+}
+
+/// Of a listening socket, as [`tcp::promise_at_first`]. An error where the kernel cannot do that.
+pub fn promise_little(socket: &impl AsFd) -> io::Result<()> {
+    tcp::promise_at_first(socket, PROMISE)?;
+    bound_sending(socket)
 }
 
 /// A stream of few bytes can do without: its queues grow as they are used.

@@ -40,6 +40,10 @@ const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LOOKS: u32 = 7;
 /// From this look on windows are shut, if bytes have moved since the connection was armed.
 const SHUT_AT: u32 = 2;
+/// User space mostly holds nothing within so long. If not, more comes than goes: windows are shut until
+/// the rest has gone, which costs nobody anything, for so long at most.
+const EMPTY_SOON: Duration = Duration::from_millis(5);
+const EMPTY_AT_LAST: Duration = Duration::from_secs(1);
 /// Between two attempts, at first and at most.
 const REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
@@ -67,7 +71,9 @@ enum State {
     /// Until a grace period is over: what passed the program before that has reached its socket.
     Recorded,
     /// Until user space holds nothing.
-    Ready,
+    Ready {
+        is_shut: bool,
+    },
     Armed {
         looks: u32,
         moved: u64,
@@ -123,8 +129,9 @@ impl<'a> Chase<'a> {
                     Poll::Ready(next) => next,
                     Poll::Pending => return Poll::Pending,
                 },
-                State::Ready => match self.arm() {
+                State::Ready { is_shut } => match self.arm(is_shut) {
                     Some(next) => next,
+                    None if is_due => self.empty(is_shut),
                     None => return Poll::Pending,
                 },
                 State::Armed { .. } if is_due && self.passage.is_handed_over() => {
@@ -157,7 +164,7 @@ impl<'a> Chase<'a> {
     }
 
     /// `None`: not while user space holds something.
-    fn arm(&mut self) -> Option<State> {
+    fn arm(&mut self, is_shut: bool) -> Option<State> {
         let Some((client, backend)) = self.relay.while_empty() else {
             return self.relay.is_ending().then_some(State::GivenUp);
         };
@@ -171,7 +178,7 @@ impl<'a> Chase<'a> {
         self.handover.counts.armed.fetch_add(1, Relaxed);
         self.obstacle = Obstacle::Busy;
         self.wake_after(FIRST_LOOK);
-        Some(State::Armed { looks: 0, moved: self.moved(), is_shut: false })
+        Some(State::Armed { looks: 0, moved: self.moved(), is_shut })
     }
 
     /// From now on what all four say is on record.
@@ -209,19 +216,12 @@ impl<'a> Chase<'a> {
             None => false,
         };
         self.grace = None;
-        Poll::Ready(if over { State::Ready } else { self.give_up(Obstacle::NoGrace) })
+        Poll::Ready(if over { self.ready() } else { self.give_up(Obstacle::NoGrace) })
     }
 
     fn look_again(&mut self, looks: u32, moved: u64, is_shut: bool) -> State {
         if looks == LOOKS {
-            // What is promised cannot be taken back: a quiet connection is to have no more than the
-            // other end takes, or it would stay on the relay for good.
-            if is_shut {
-                widen(self.sockets());
-            }
-            self.wake_after(self.rest);
-            self.rest = (self.rest * 2).min(LONGEST_REST);
-            return State::Resting;
+            return self.rest(is_shut);
         }
         let is_busy = looks >= SHUT_AT && self.moved() != moved;
         if is_busy && !is_shut {
@@ -229,6 +229,33 @@ impl<'a> Chase<'a> {
         }
         self.wake_after(FIRST_LOOK * (1 << looks));
         State::Armed { looks: looks + 1, moved, is_shut: is_shut || is_busy }
+    }
+
+    /// No more comes in than goes out.
+    fn empty(&mut self, is_shut: bool) -> State {
+        self.obstacle = Obstacle::Busy;
+        if is_shut {
+            return self.rest(is_shut);
+        }
+        shut(self.sockets());
+        self.wake_after(EMPTY_AT_LAST);
+        State::Ready { is_shut: true }
+    }
+
+    /// What is promised cannot be taken back: a quiet connection is to have no more than the other end
+    /// takes, or it would stay on the relay for good.
+    fn rest(&mut self, is_shut: bool) -> State {
+        if is_shut {
+            widen(self.sockets());
+        }
+        self.wake_after(self.rest);
+        self.rest = (self.rest * 2).min(LONGEST_REST);
+        State::Resting
+    }
+
+    fn ready(&mut self) -> State {
+        self.wake_after(EMPTY_SOON);
+        State::Ready { is_shut: false }
     }
 
     fn give_up(&mut self, obstacle: Obstacle) -> State {
@@ -243,7 +270,7 @@ impl<'a> Chase<'a> {
             tracing::debug!("a connection cannot be made ready: {error}");
             return self.give_up(Obstacle::Repair);
         }
-        State::Ready
+        self.ready()
     }
 
     /// The sockets have nothing more to do, and nothing to say.

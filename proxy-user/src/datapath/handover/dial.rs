@@ -11,7 +11,10 @@ use super::{
     passage::{Backend, Passage},
     prospect::Prospect,
 };
-use crate::{backends, tcp};
+use crate::{
+    backends,
+    tcp::{self, Held},
+};
 
 /// Bytes that a backend may send before the client has taken any; the kernel grants half of what it
 /// is asked to keep. A peer that is promised no more than Linux clients take can be handed over to
@@ -70,7 +73,9 @@ fn is_taken(error: &io::Error) -> bool {
 async fn dial(prospect: &Prospect, port: Port, to: SocketAddr) -> io::Result<TcpStream> {
     let source = socket(prospect.handover.address(prospect.client.local), port);
     let socket = socket_at(prospect, source)?;
-    TcpSocket::from_std_stream(socket.into()).connect(to).await
+    let stream = TcpSocket::from_std_stream(socket.into()).connect(to).await?;
+    tcp::hold_queues(&stream, Held::Received)?;
+    Ok(stream)
 }
 
 fn socket_at(prospect: &Prospect, source: SocketAddr) -> io::Result<Socket> {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::{Handover, counts::Obstacle, segments::Told};
 use crate::{
     datapath::kernel,
-    tcp::{self, Repair, TcpInfo, Terms},
+    tcp::{self, Held, Repair, TcpInfo, Terms},
 };
 
 #[derive(Clone, Debug)]
@@ -33,6 +33,7 @@ impl Prospect {
         peer: SocketAddr,
     ) -> Result<Self, Obstacle> {
         let client = handover.key(local, peer).ok_or(Obstacle::OtherAddress)?;
+        tcp::hold_queues(stream, Held::Both).map_err(|_| Obstacle::Repair)?;
         let accepted = kernel::now().map_err(|_| Obstacle::Repair)?;
         let terms = TcpInfo::of(stream).map_err(|_| Obstacle::Repair)?.terms();
         let said = handover.told();

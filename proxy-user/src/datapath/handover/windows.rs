@@ -16,11 +16,13 @@ pub type Sockets<'a> = [&'a TcpStream; 2];
 
 /// Bytes; the kernel makes the least of it that it can.
 const SHUT: i32 = 1;
+const LITTLE: i32 = PROMISE as i32;
 const WIDE: i32 = i32::MAX;
 
-/// So that what the ends are promised comes within what they take themselves.
+/// So that what the ends are promised comes within what they take themselves. What they were promised
+/// before, the sockets keep room for: packets that are on their way would be thrown away.
 pub fn promise_little(sockets: Sockets<'_>) -> io::Result<()> {
-    sockets.into_iter().try_for_each(|socket| tcp::promise_no_more(socket, PROMISE))
+    sockets.into_iter().try_for_each(|socket| tcp::clamp_window(socket, LITTLE))
 }
 
 pub fn shut(sockets: Sockets<'_>) {

@@ -2,6 +2,7 @@
 
 mod clocked;
 mod cluster;
+mod congestion;
 mod contender;
 mod daemon;
 mod doc;
@@ -39,6 +40,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
 use crate::demo::Stop;
+use congestion::Allowed;
 use contender::Contender;
 use part::Part;
 use session::Plan;
@@ -93,6 +95,7 @@ async fn bench(args: Args) -> anyhow::Result<ExitCode> {
         agent: args.agent,
         load: args.load,
     };
+    let _allowed = Allowed::allow()?;
     let mut report = tokio::select! {
         report = session::run(&plan) => report?,
         // What there was of the lab is down when its future is dropped.

@@ -90,7 +90,7 @@ fn on_machines(args: &Args, kernels: &Kernels) -> anyhow::Result<ExitCode> {
         return machine::shell(guest, args.accel);
     }
     let runs = run_all(&guests, args.accel, args.jobs.max(1));
-    finish(args, &runs)
+    finish(args, &runs, kernels)
 }
 
 /// Why no kernel can be had, where a host is none of Debian's.
@@ -159,13 +159,13 @@ fn run_all(guests: &[Guest], accel: Accel, jobs: usize) -> Vec<Run> {
     runs.into_iter().map(|(_, run)| run).collect()
 }
 
-fn finish(args: &Args, runs: &[Run]) -> anyhow::Result<ExitCode> {
+fn finish(args: &Args, runs: &[Run], kernels: &Kernels) -> anyhow::Result<ExitCode> {
     summary::print(runs);
     if let Some(file) = &args.junit {
         junit::write(file, runs)?;
     }
     if args.docs {
-        docs::write(runs)?;
+        docs::write(runs, kernels)?;
     }
     let good = runs.iter().all(|run| run.kernel.is_best_effort() || run.failures().is_empty());
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{LAB, daemon::Daemon, tables};
+use super::{LAB, congestion, daemon::Daemon, tables};
 use crate::{
     eni::Subnet,
     links::Links,
@@ -85,6 +85,7 @@ impl Site {
     ) -> anyhow::Result<()> {
         let IpAddr::V4(address) = backend(subnet).ip() else { bail!("{subnet}: is not over IPv4") };
         let eni = self.network.eni(&host(subnet), address).await?;
+        congestion::choose(eni.inside()).await?;
         let log = self.state.file(&format!("{}.log", host(subnet)));
         let daemon = Daemon::serving(eni.inside(), program, arguments, log).await?;
         self.servers.push(Server { _daemon: daemon, eni });
@@ -105,6 +106,9 @@ impl Site {
         state::mount_bpffs()?;
         let mut network = Network::vpc(LAB, wires).await?;
         let (client, proxy) = (network.client().await?, network.proxy().await?);
+        for place in [&client, &proxy] {
+            congestion::choose(place.inside()).await?;
+        }
         let (plan, zone) = (Plan::vpc(false), Zone::new(TTL));
         let resolver = resolver::serve(zone.clone(), plan.resolver);
         let resolver = network.router().run(resolver).await?;

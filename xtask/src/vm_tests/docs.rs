@@ -1,10 +1,14 @@
-//! docs/kernels.md, out of a run: what each kernel offers.
+//! docs/kernels.md, out of a run: what each kernel offers. Kernels that did not take part keep the
+//! column that they have.
 
-use std::fs;
+use std::{
+    fs,
+    io::{self, ErrorKind},
+};
 
 use anyhow::Context as _;
 
-use super::{outcome::Run, said::Outcome};
+use super::{kernels::Kernels, outcome::Run, said::Outcome};
 use crate::cargo;
 
 const HEAD: &str = "\
@@ -16,46 +20,53 @@ of your own is tried with `--vmlinuz FILE --modules DIR`. The machines are emula
 here says how fast anything is.
 
 ";
+const PASSED: &str = "scenarios passed";
 
-pub fn write(runs: &[Run]) -> anyhow::Result<()> {
+pub fn write(runs: &[Run], kernels: &Kernels) -> anyhow::Result<()> {
     let file = cargo::root().join("docs/kernels.md");
-    fs::write(&file, text(runs)).with_context(|| format!("writing {}", file.display()))?;
+    let before = match fs::read_to_string(&file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    };
+    let text = before.map(|before| text(&merged(runs, &before, kernels)));
+    let written: io::Result<()> = text.and_then(|text| fs::write(&file, text));
+    written.with_context(|| format!("writing {}", file.display()))?;
     println!("{} is written", file.display());
     Ok(())
 }
 
-fn text(runs: &[Run]) -> String {
-    let mut rows = vec![
-        row("", runs, |run| run.kernel.name.clone()),
-        row("---", runs, |_| "---".to_owned()),
-        row("like", runs, |run| run.kernel.like.clone()),
-        row("release", runs, |run| run.release.clone().unwrap_or_default()),
-        row("support", runs, |run| {
-            if run.kernel.is_best_effort() { "best effort" } else { "supported" }.to_owned()
-        }),
-    ];
-    for what in offers(runs) {
-        rows.push(row(what, runs, |run| answer(run, what)));
-    }
-    rows.push(row("scenarios passed", runs, passed));
-    format!("{HEAD}{}{}", rows.concat(), wrong(runs))
+/// What the file has of one kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Column {
+    kernel: String,
+    /// By the name of the row, as they stand in the table.
+    cells: Vec<(String, String)>,
+    /// What does not work, as the scenarios name it.
+    wrong: Vec<String>,
 }
 
-/// In the order in which they were said first.
-fn offers(runs: &[Run]) -> Vec<&str> {
-    let mut all: Vec<&str> = Vec::new();
-    for (what, _) in runs.iter().flat_map(|run| &run.offers) {
-        if !all.contains(&what.as_str()) {
-            all.push(what);
+impl Column {
+    fn of(run: &Run) -> Self {
+        let support = if run.kernel.is_best_effort() { "best effort" } else { "supported" };
+        let known = [
+            ("like", run.kernel.like.clone()),
+            ("release", run.release.clone().unwrap_or_default()),
+            ("support", support.to_owned()),
+        ];
+        // A bar would end the cell.
+        let offers =
+            run.offers.iter().map(|(what, answer)| (what.as_str(), answer.replace('|', "\\|")));
+        let cells = known.into_iter().chain(offers).chain([(PASSED, passed(run))]);
+        Self {
+            kernel: run.kernel.name.clone(),
+            cells: cells.map(|(what, cell)| (what.to_owned(), cell)).collect(),
+            wrong: run.failures().iter().map(ToString::to_string).collect(),
         }
     }
-    all
-}
 
-fn answer(run: &Run, what: &str) -> String {
-    let found = run.offers.iter().find(|(asked, _)| asked == what);
-    // A bar would end the cell.
-    found.map_or("-", |(_, answer)| answer).replace('|', "\\|")
+    fn cell(&self, row: &str) -> &str {
+        self.cells.iter().find(|(name, _)| name == row).map_or("-", |(_, cell)| cell)
+    }
 }
 
 fn passed(run: &Run) -> String {
@@ -64,20 +75,85 @@ fn passed(run: &Run) -> String {
     format!("{passed} of {}, {skipped} skipped", run.scenarios.len())
 }
 
-fn row(what: &str, runs: &[Run], cell: impl Fn(&Run) -> String) -> String {
-    let cells: Vec<_> = runs.iter().map(cell).collect();
+/// Those of this run and, of the other kernels that there are, those that the file had before.
+fn merged(runs: &[Run], before: &str, kernels: &Kernels) -> Vec<Column> {
+    let mut new: Vec<_> = runs.iter().map(Column::of).collect();
+    let old = parse(before);
+    let mut all = Vec::new();
+    for kernel in &kernels.kernel {
+        let is_it = |column: &Column| column.kernel == kernel.name;
+        match new.iter().position(is_it) {
+            Some(place) => all.push(new.remove(place)),
+            None => all.extend(old.iter().find(|column| is_it(column)).cloned()),
+        }
+    }
+    // What is not in kernels.toml was given by hand.
+    all.append(&mut new);
+    all
+}
+
+/// What [`text`] has written.
+fn parse(text: &str) -> Vec<Column> {
+    let mut rows = text.lines().filter_map(cells);
+    let names = rows.next().map(|(_, names)| names).unwrap_or_default();
+    let rows: Vec<_> = rows.skip(1).collect();
+    let column = |(place, name): (usize, &str)| Column {
+        kernel: name.to_owned(),
+        cells: rows
+            .iter()
+            .filter_map(|(row, cells)| Some(((*row).to_owned(), (*cells.get(place)?).to_owned())))
+            .collect(),
+        wrong: wrong_of(text, name),
+    };
+    names.into_iter().enumerate().map(column).collect()
+}
+
+/// A row's name, and what comes after it.
+fn cells(line: &str) -> Option<(&str, Vec<&str>)> {
+    let row = line.strip_prefix("| ")?.strip_suffix(" |")?;
+    let (name, cells) = row.split_once(" | ")?;
+    Some((name, cells.split(" | ").collect()))
+}
+
+fn wrong_of(text: &str, kernel: &str) -> Vec<String> {
+    let head = heading(kernel);
+    let lines = text.lines().skip_while(|line| *line != head).skip(2);
+    lines.map_while(|line| line.strip_prefix("- ")).map(str::to_owned).collect()
+}
+
+fn heading(kernel: &str) -> String {
+    format!("On {kernel}:")
+}
+
+fn text(columns: &[Column]) -> String {
+    let mut rows = vec![row("", columns, |column| &column.kernel), row("---", columns, |_| "---")];
+    rows.extend(names(columns).map(|name| row(name, columns, |column| column.cell(name))));
+    format!("{HEAD}{}{}", rows.concat(), wrong(columns))
+}
+
+/// In the order in which they were said first; what came of the scenarios is the last of them.
+fn names(columns: &[Column]) -> impl Iterator<Item = &str> {
+    let mut all: Vec<&str> = Vec::new();
+    for (name, _) in columns.iter().flat_map(|column| &column.cells) {
+        if !all.contains(&name.as_str()) && name != PASSED {
+            all.push(name);
+        }
+    }
+    all.into_iter().chain([PASSED])
+}
+
+fn row<'a>(what: &str, columns: &'a [Column], cell: impl Fn(&'a Column) -> &'a str) -> String {
+    let cells: Vec<_> = columns.iter().map(cell).collect();
     format!("| {what} | {} |\n", cells.join(" | "))
 }
 
-/// What does not work where, as the scenarios name it.
-fn wrong(runs: &[Run]) -> String {
-    let section = |run: &Run| {
-        let failures = run.failures();
-        let lines: String = failures.iter().map(|failure| format!("- {failure}\n")).collect();
-        let none = failures.is_empty();
-        (!none).then(|| format!("\nOn {}:\n\n{lines}", run.kernel.name))
+fn wrong(columns: &[Column]) -> String {
+    let section = |column: &Column| {
+        let lines: String = column.wrong.iter().map(|what| format!("- {what}\n")).collect();
+        let has_some = !column.wrong.is_empty();
+        has_some.then(|| format!("\n{}\n\n{lines}", heading(&column.kernel)))
     };
-    let sections: String = runs.iter().filter_map(section).collect();
+    let sections: String = columns.iter().filter_map(section).collect();
     if sections.is_empty() { sections } else { format!("\n## What does not work\n{sections}") }
 }
 
@@ -86,16 +162,39 @@ mod tests {
     use super::*;
     use crate::vm_tests::{outcome::tests::run, said::Said};
 
+    fn runs() -> [Run; 2] {
+        let mut one = run(&[Outcome::Passed]);
+        one.hear(Said::Offers { what: "`--hook auto`".into(), answer: "a|b | c".into() });
+        one.kernel.name = "6.12".into();
+        let mut other = run(&[Outcome::Failed]);
+        other.kernel.name = "6.1".into();
+        [one, other]
+    }
+
     #[test]
     fn a_column_for_each_kernel_and_a_row_for_each_offer() {
-        let mut one = run(&[Outcome::Passed]);
-        one.hear(Said::Offers { what: "`--hook auto`".into(), answer: "clsact".into() });
-        let text = text(&[one, run(&[Outcome::Failed])]);
-        assert!(text.contains("| `--hook auto` | clsact | - |"), "{text}");
-        assert!(
-            text.contains("| scenarios passed | 1 of 1, 0 skipped | 0 of 1, 0 skipped |"),
-            "{text}"
-        );
-        assert!(text.contains("On own:\n\n- part::scenario_0 fails"), "{text}");
+        let text = text(&runs().each_ref().map(Column::of));
+        assert!(text.contains("| `--hook auto` | a\\|b \\| c | - |"), "{text}");
+        let passed = "| scenarios passed | 1 of 1, 0 skipped | 0 of 1, 0 skipped |";
+        assert!(text.contains(passed), "{text}");
+        assert!(text.contains("On 6.1:\n\n- part::scenario_0 fails"), "{text}");
+    }
+
+    #[test]
+    fn kernels_that_did_not_take_part_keep_their_column() {
+        let kernels = Kernels::read().unwrap();
+        let [one, other] = runs();
+        let before = text(&merged(&[one.clone(), other.clone()], "", &kernels));
+        let [mut again, _] = runs();
+        again.release = Some("7.7.7".into());
+        let after = text(&merged(&[again], &before, &kernels));
+        assert_eq!(after.replace("7.7.7", one.release.as_deref().unwrap_or_default()), before);
+        assert_eq!(text(&merged(&[one, other], "nothing of ours", &kernels)), before);
+    }
+
+    #[test]
+    fn the_file_that_is_there_reads_back_as_it_is() {
+        let file = fs::read_to_string(cargo::root().join("docs/kernels.md")).unwrap();
+        assert_eq!(text(&merged(&[], &file, &Kernels::read().unwrap())), file);
     }
 }

@@ -6,7 +6,8 @@ pub(super) const HOW: &str = "\
 Each contender gets in each round a lab of its own out of network namespaces: no port rests there and
 no table is warm. One client, a router, three API servers, and the proxy host with one link, through
 which the way between the others always leads, `plain`'s too. Client and servers are one program, the
-same for all. Loads run for a second after a short warm-up, one after the other.
+same for all. Loads run for a second after a short warm-up, one after the other. TCP's congestion control
+is `cubic` for all loads, Linux's own default, whatever the machine has chosen for itself.
 
 **Processor time.** All namespaces share one kernel, and on a veth the thread that sends does the work
 of all hosts on the way, up to the receiver's socket. The kernel does not say for whom. Hence:
@@ -48,6 +49,10 @@ one packet in a tenth of a second to each address.
   compares with nobody's.
 - Anything about many processors: load, proxy and servers share the same few. A terminating proxy that
   has a processor of its own would do better beside the packet paths than here.
+- Anything about BBR. Between namespaces, where a round trip takes microseconds, it halves the bulk of
+  every contender and makes three times as much noise. A sender that uses it keeps the round trip to the
+  proxy for the path's, after its connection was handed over, for as long as its filter looks back (10 s):
+  until then it may send less than it could.
 - Latency between hosts. A microsecond here is one of the kernel's, not of a network's.
 - p99.9 of the smaller loads, of which one second has few. And a difference that is called noise may
   still be one: more rounds would show it.

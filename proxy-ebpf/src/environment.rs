@@ -1,6 +1,6 @@
 //! Everything that the core asks of its surroundings: tables, time and chance.
 
-use core::ops::DerefMut;
+use core::ops::{Deref, DerefMut};
 
 use proxy_common::{
     backend::{BackendId, BackendSet},
@@ -33,7 +33,7 @@ pub trait Environment {
     fn backends(&self) -> Option<&BackendSet>;
 
     /// What this CPU has kept in one of [`crate::exits::PLACES`] places.
-    fn known_exit(&self, place: u32) -> Option<Known>;
+    fn known_exit(&self, place: u32) -> Option<impl Deref<Target = Known>>;
     fn keep_exit(&self, place: u32, known: &Known);
 
     fn flow(&self, key: &FlowKey) -> Option<Self::Entry<'_>>;

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "maps hand out pointers to memory that other CPUs write too")]
 
+use core::ops::Deref;
+
 use aya_ebpf::{
     Global,
     bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP},
@@ -123,9 +125,9 @@ impl Environment for Maps {
     }
 
     #[inline(always)]
-    fn known_exit(&self, place: u32) -> Option<Known> {
+    fn known_exit(&self, place: u32) -> Option<impl Deref<Target = Known>> {
         // SAFETY: this CPU's own slot.
-        EXITS.get_ptr(place).map(|known| unsafe { *known })
+        EXITS.get_ptr(place).map(|known| unsafe { &*known })
     }
 
     #[inline(always)]

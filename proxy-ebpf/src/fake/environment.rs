@@ -129,8 +129,8 @@ impl Environment for FakeEnvironment {
         Some(&self.set)
     }
 
-    fn known_exit(&self, place: u32) -> Option<Known> {
-        Some(self.exits.borrow().get(&place).copied().unwrap_or(Known::NOTHING))
+    fn known_exit(&self, place: u32) -> Option<impl Deref<Target = Known>> {
+        Some(Box::new(self.exits.borrow().get(&place).copied().unwrap_or(Known::NOTHING)))
     }
 
     fn keep_exit(&self, place: u32, known: &Known) {

@@ -83,6 +83,7 @@ where
         .y_labels(panel.bars.len() + 1)
         .y_label_formatter(&|at| name(at).unwrap_or_default())
         .x_labels(6)
+        .x_label_formatter(&|value| tick(*value))
         .x_desc(&panel.scale)
         .label_style((FONT, 13))
         .axis_desc_style((FONT, 13))
@@ -99,6 +100,11 @@ where
         chart.plotting_area().draw(&line)?;
     }
     Ok(())
+}
+
+/// As short as it can be said.
+fn tick(value: f64) -> String {
+    format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -122,5 +128,10 @@ mod tests {
         for text in ["bulk", "plain", "haproxy", "rate, Gbit/s"] {
             assert!(svg.contains(text), "{text}: not in {svg}");
         }
+    }
+
+    #[test]
+    fn a_tick_has_no_digits_that_say_nothing() {
+        assert_eq!([200.0, 0.1 + 0.2, 0.0, 1_500.5].map(tick), ["200", "0.3", "0", "1500.5"]);
     }
 }

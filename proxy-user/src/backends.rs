@@ -8,12 +8,14 @@
 //!
 //! An address is gone from the answer once it was missing from several in a row for long enough;
 //! until then nothing changes for it, unless it fails: absent and dead is gone at once, whatever
-//! its state. What an earlier agent has left is not absent before an answer lacks it. One that returns keeps its id and what is known of it.
+//! its state. What an earlier agent has left is not absent before an answer lacks it. One that
+//! returns keeps its id and what is known of it.
 //!
 //! There is always somebody to turn to, if ever one has passed its probes. A backend that is gone
 //! from the answer stands in, still live, until one of the answer lives. The last that lives and
 //! begins to fail is the last resort: it stays in use, its connections unharmed, until another
-//! passes; but nobody turns to a stranger. Connections are reset only when the fault is the backend's ([`fault`]).
+//! passes; but nobody turns to a stranger. Connections are reset only when the fault is the
+//! backend's ([`fault`]).
 
 mod cause;
 mod fault;

@@ -49,8 +49,8 @@ pub struct Args {
     /// Write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Write what the kernels offer to docs/kernels.md
-    #[arg(long)]
+    /// Write what the kernels offer to docs/kernels.md; those that did not run keep what it has of them
+    #[arg(long, conflicts_with_all = ["only", "subset", "vmlinuz"])]
     docs: bool,
     /// A shell in the machine, on this terminal, in place of scenarios
     #[arg(long)]

@@ -32,7 +32,7 @@ use proxy_common::{
 };
 use socket2::SockRef;
 
-use self::{chase::Chase, counts::Counts, segments::Told, sources::Sources};
+use self::{chase::Chase, counts::Counts, segments::Told, sources::Sources, windows::widen};
 pub use self::{
     counts::Obstacle,
     dial::{PROMISE, connect},
@@ -83,7 +83,7 @@ impl Handover {
         listening: Vec<OwnedFd>,
     ) -> io::Result<Self> {
         for socket in &listening {
-            socket::promise_little(socket)?;
+            socket::promise_at_first(socket)?;
             // An earlier agent may have lowered it.
             SockRef::from(socket).set_tcp_mss(0)?;
         }
@@ -114,7 +114,7 @@ impl Handover {
             Ok(passage) => Chase::new(self, passage, pair, account, manner).run().await,
             Err(obstacle) => {
                 self.counts.relayed(obstacle);
-                socket::bound_queues(&pair.client).map_err(|_| Failure::ClientBroke)?;
+                widen([&pair.client]);
                 relay(pair, account, manner).await.map(|()| Outcome::Ended)
             }
         }

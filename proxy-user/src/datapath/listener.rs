@@ -90,7 +90,7 @@ impl Bound {
         let count = available_parallelism().map_or(1, usize::from);
         let sockets = match given.is_empty() {
             true => socket::listen(address, legs, room, count),
-            false => socket::share(given, legs, room, count),
+            false => socket::share(given, legs, count),
         };
         sockets.map(Self).map_err(|error| {
             let advice = match error.kind() {

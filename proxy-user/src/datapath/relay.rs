@@ -39,15 +39,15 @@ pub struct Manner {
     pub pipes: Arc<Pipes>,
 }
 
-/// From so many bytes on, the backend's queues are kept from growing: the client's are bounded by
-/// what they inherit, and most connections never come so far.
+/// From so many bytes on, both streams' queues are kept from growing. The client's mostly are already,
+/// by what they inherit, and most connections never come so far.
 const BULK: u64 = 256 * 1024;
 
 /// Unless all ends well, both streams are reset as they are dropped here.
 pub fn relay<'a>(pair: Pair, account: &'a Account, manner: &'a Manner) -> Relay<'a> {
     let Pair { client, backend, unsent } = pair;
     let (up, down) = (Way::holding(unsent), Way::holding(Vec::new()));
-    Relay { client, backend, up, down, is_bulk: false, patience: None, account, manner }
+    Relay { client, backend, up, down, is_bounded: false, patience: None, account, manner }
 }
 
 /// A hand-written future: an idle connection is to be small, and `async` would keep what each of
@@ -57,7 +57,7 @@ pub struct Relay<'a> {
     backend: TcpStream,
     up: Way,
     down: Way,
-    is_bulk: bool,
+    is_bounded: bool,
     /// While one way has ended and the other has not.
     patience: Option<Patience>,
     account: &'a Account,
@@ -69,7 +69,7 @@ impl Future for Relay<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let relay = self.get_mut();
-        relay.look_for_bulk()?;
+        relay.bound_bulk()?;
         match (relay.poll_up(context)?, relay.poll_down(context)?) {
             (Poll::Pending, Poll::Pending) => Poll::Pending,
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(relay.close_in_peace()),
@@ -80,6 +80,18 @@ impl Future for Relay<'_> {
 }
 
 impl Relay<'_> {
+    /// The streams' queues are the caller's to bound.
+    pub const fn with_queues_held(mut self) -> Self {
+        self.is_bounded = true;
+        self
+    }
+
+    /// Where what user space holds has come from.
+    pub fn sources(&self) -> impl Iterator<Item = &TcpStream> {
+        let ways = [(&self.up, &self.client), (&self.down, &self.backend)];
+        ways.into_iter().filter(|(way, _)| !way.is_empty()).map(|(_, source)| source)
+    }
+
     /// Both streams, if user space holds nothing of what they have carried and neither way has ended.
     pub fn while_empty(&self) -> Option<(&TcpStream, &TcpStream)> {
         (self.up.is_empty() && self.down.is_empty()).then(|| self.streams())
@@ -122,12 +134,13 @@ impl Relay<'_> {
         self.down.poll(&mut lane, context)
     }
 
-    fn look_for_bulk(&mut self) -> Result<(), Failure> {
+    fn bound_bulk(&mut self) -> Result<(), Failure> {
         let moved =
             self.account.total(Direction::ToBackend) + self.account.total(Direction::ToClient);
-        if !self.is_bulk && moved >= BULK {
-            self.is_bulk = true;
-            socket::bound_queues(&self.backend).map_err(|_| Failure::BackendBroke)?;
+        if !self.is_bounded && moved >= BULK {
+            self.is_bounded = true;
+            socket::bound_open(&self.client).map_err(|_| Failure::ClientBroke)?;
+            socket::bound_open(&self.backend).map_err(|_| Failure::BackendBroke)?;
         }
         Ok(())
     }

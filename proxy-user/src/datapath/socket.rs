@@ -59,27 +59,26 @@ pub fn listen(
         next.bind(&bound)?;
         sockets.push(next);
     }
-    sockets.into_iter().map(|socket| listening(socket, legs, room)).collect()
+    let opened = |socket| {
+        make_room(&socket, room)?;
+        listening(socket, legs)
+    };
+    sockets.into_iter().map(opened).collect()
 }
 
-/// Sockets that another has bound, and copies of them where they are fewer than `count`.
-pub fn share(
-    given: Vec<TcpListener>,
-    legs: Legs,
-    room: Room,
-    count: usize,
-) -> io::Result<Vec<TcpListener>> {
+/// Sockets that another has bound, and copies of them where they are fewer than `count`. For as long
+/// as that one serves, and may go on to, they keep the room that it gave them.
+pub fn share(given: Vec<TcpListener>, legs: Legs, count: usize) -> io::Result<Vec<TcpListener>> {
     let missing = count.saturating_sub(given.len());
     let copies: Vec<_> =
         given.iter().cycle().take(missing).map(TcpListener::try_clone).collect::<Result<_, _>>()?;
     let sockets = given.into_iter().chain(copies);
-    sockets.map(|socket| listening(socket.into(), legs, room)).collect()
+    sockets.map(|socket| listening(socket.into(), legs)).collect()
 }
 
 /// The kernel takes connections from here on, which have what the socket has by then.
-fn listening(socket: Socket, legs: Legs, room: Room) -> io::Result<TcpListener> {
+fn listening(socket: Socket, legs: Legs) -> io::Result<TcpListener> {
     prepare(&socket, legs)?;
-    make_room(&socket, room)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -107,15 +106,25 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 /// Where the kernel cannot do what a handover needs, nothing is handed over.
 fn make_room(socket: &impl AsFd, room: Room) -> io::Result<()> {
     match room {
-        Room::HandedOver if promise_little(socket).is_ok() => Ok(()),
+        Room::HandedOver if promise_at_first(socket).is_ok() => Ok(()),
         Room::HandedOver | Room::Relayed => bound_queues(socket),
     }
 }
 
 /// Of a listening socket, as [`tcp::promise_at_first`]. An error where the kernel cannot do that.
-pub fn promise_little(socket: &impl AsFd) -> io::Result<()> {
-    tcp::promise_at_first(socket, PROMISE)?;
+///
+/// One that has that room already is left alone: what comes while it is set anew would be held to it.
+pub fn promise_at_first(socket: &impl AsFd) -> io::Result<()> {
+    if SockRef::from(socket).recv_buffer_size()? != 2 * PROMISE {
+        tcp::promise_at_first(socket, PROMISE)?;
+    }
     bound_sending(socket)
+}
+
+/// Of an open connection: its window has so far gone by how small its queue was at first.
+pub fn bound_open(stream: &TcpStream) -> io::Result<()> {
+    bound_queues(stream)?;
+    tcp::clamp_window(stream, i32::MAX)
 }
 
 /// A stream of few bytes can do without: its queues grow as they are used.

@@ -6,7 +6,7 @@ use proxy_user::status::{HandoverStatus, Status};
 use tokio::time::{sleep, timeout};
 use vm_tests::{Client, Held, Options};
 
-use crate::setting::{Scenario, dual_stack_with, flags, quick};
+use crate::setting::{Scenario, dual_stack_with, flags, quick, within};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Between two tries to connect where nobody listens yet.
@@ -60,6 +60,21 @@ async fn a_client_that_comes_while_the_agent_starts_is_handed_over() {
     lab.until("it is handed over", SOON, |status| handover(status).handed_over == 1).await;
     held.echo().await.expect("an echo by the program");
     drop(held);
+    lab.done().await;
+}
+
+/// Nobody reads: what comes is stopped while the agent waits to be rid of what it holds. Both ways go on
+/// as soon as somebody does, and end.
+#[tokio::test]
+async fn a_transfer_that_was_stalled_from_the_beginning_goes_on_to_its_end() {
+    let lab = handing_over("handover_stalled", &["--handover-after", "1"], |_| {}).await;
+    for client in [lab.client(), lab.client_v6().expect("a client")] {
+        let mut transfer = client.transfer().await.expect("a transfer");
+        transfer.read(false);
+        transfer.stalled().await.expect("still connected");
+        transfer.read(true);
+        within("the end", SOON, transfer.end()).await.expect("every byte, as it was");
+    }
     lab.done().await;
 }
 

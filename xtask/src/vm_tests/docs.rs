@@ -75,9 +75,11 @@ fn passed(run: &Run) -> String {
     format!("{passed} of {}, {skipped} skipped", run.scenarios.len())
 }
 
-/// Those of this run and, of the other kernels that there are, those that the file had before.
+/// Those of this run that came up and, of the other kernels that there are, those that the file had
+/// before.
 fn merged(runs: &[Run], before: &str, kernels: &Kernels) -> Vec<Column> {
-    let mut new: Vec<_> = runs.iter().map(Column::of).collect();
+    let came_up = runs.iter().filter(|run| run.release.is_some());
+    let mut new: Vec<_> = came_up.map(Column::of).collect();
     let old = parse(before);
     let mut all = Vec::new();
     for kernel in &kernels.kernel {
@@ -166,8 +168,10 @@ mod tests {
         let mut one = run(&[Outcome::Passed]);
         one.hear(Said::Offers { what: "`--hook auto`".into(), answer: "a|b | c".into() });
         one.kernel.name = "6.12".into();
+        one.release = Some("6.12.99".into());
         let mut other = run(&[Outcome::Failed]);
         other.kernel.name = "6.1".into();
+        other.release = Some("6.1.99".into());
         [one, other]
     }
 
@@ -185,10 +189,11 @@ mod tests {
         let kernels = Kernels::read().unwrap();
         let [one, other] = runs();
         let before = text(&merged(&[one.clone(), other.clone()], "", &kernels));
-        let [mut again, _] = runs();
+        let [mut again, mut silent] = runs();
         again.release = Some("7.7.7".into());
-        let after = text(&merged(&[again], &before, &kernels));
-        assert_eq!(after.replace("7.7.7", one.release.as_deref().unwrap_or_default()), before);
+        silent.release = None;
+        let after = text(&merged(&[again, silent], &before, &kernels));
+        assert_eq!(after.replace("7.7.7", one.release.as_deref().expect("one")), before);
         assert_eq!(text(&merged(&[one, other], "nothing of ours", &kernels)), before);
     }
 

@@ -2,6 +2,8 @@
 //! it, and armed at moments when user space holds nothing of it. The program takes it over when
 //! nothing is on its way at all; bulk that never comes to that has its windows shut for a moment.
 
+mod state;
+
 use std::{
     future::{Future as _, poll_fn},
     io::{self, ErrorKind},
@@ -19,10 +21,11 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use self::state::{EMPTY_AT_LAST, EMPTY_SOON, FIRST_LOOK, LOOKS, Rests, SHUT_AT, State};
 use super::{
     Handover, Obstacle, Outcome, Passage,
     legs::Legs,
-    windows::{Sockets, promise_little, shut, widen},
+    windows::{Sockets, promise_little, reopen, shut, widen},
 };
 use crate::{
     datapath::{
@@ -34,20 +37,6 @@ use crate::{
     tcp::Repair,
 };
 
-/// After arming: the probes' answers come within a round trip.
-const FIRST_LOOK: Duration = Duration::from_millis(1);
-/// The last look of an attempt: about so long after the first.
-const LOOKS: u32 = 7;
-/// From this look on windows are shut, if bytes have moved since the connection was armed.
-const SHUT_AT: u32 = 2;
-/// User space mostly holds nothing within so long. If not, more comes than goes: windows are shut until
-/// the rest has gone, which costs nobody anything, for so long at most.
-const EMPTY_SOON: Duration = Duration::from_millis(5);
-const EMPTY_AT_LAST: Duration = Duration::from_secs(1);
-/// Between two attempts, at first and at most.
-const REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(60);
-
 pub struct Chase<'a> {
     handover: &'a Handover,
     account: &'a Account,
@@ -58,31 +47,10 @@ pub struct Chase<'a> {
     /// While it is [`State::Recorded`].
     grace: Option<oneshot::Receiver<()>>,
     timer: Pin<Box<Sleep>>,
-    rest: Duration,
+    rests: Rests,
     /// Tells a connection that ended early from one that found no moment.
     obstacle: Obstacle,
     _pending: Open<'a>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Until it has moved enough, or is old enough.
-    Young,
-    /// Until a grace period is over: what passed the program before that has reached its socket.
-    Recorded,
-    /// Until user space holds nothing.
-    Ready {
-        is_shut: bool,
-    },
-    Armed {
-        looks: u32,
-        moved: u64,
-        is_shut: bool,
-    },
-    /// Until the next attempt.
-    Resting,
-    /// Relayed to its end.
-    GivenUp,
 }
 
 impl<'a> Chase<'a> {
@@ -97,11 +65,11 @@ impl<'a> Chase<'a> {
             handover,
             passage,
             account,
-            relay: relay(pair, account, manner),
+            relay: relay(pair, account, manner).with_queues_held(),
             state: State::Young,
             grace: None,
             timer: Box::pin(sleep(handover.after.age)),
-            rest: REST,
+            rests: Rests::begin(),
             obstacle: Obstacle::Short,
             _pending: Open::count(&handover.counts.pending),
         }
@@ -131,7 +99,7 @@ impl<'a> Chase<'a> {
                 },
                 State::Ready { is_shut } => match self.arm(is_shut) {
                     Some(next) => next,
-                    None if is_due => self.empty(is_shut),
+                    None if is_due => self.wait_until_empty(is_shut),
                     None => return Poll::Pending,
                 },
                 State::Armed { .. } if is_due && self.passage.is_handed_over() => {
@@ -166,7 +134,7 @@ impl<'a> Chase<'a> {
     /// `None`: not while user space holds something.
     fn arm(&mut self, is_shut: bool) -> Option<State> {
         let Some((client, backend)) = self.relay.while_empty() else {
-            return self.relay.is_ending().then_some(State::GivenUp);
+            return self.relay.is_ending().then(|| self.give_up(self.obstacle));
         };
         if let Err(error) = arm(&self.passage, client, backend) {
             tracing::debug!("a connection cannot be armed: {error}");
@@ -184,7 +152,7 @@ impl<'a> Chase<'a> {
     /// From now on what all four say is on record.
     fn grow(&mut self) -> State {
         if self.relay.is_ending() {
-            return State::GivenUp;
+            return self.give_up(Obstacle::Short);
         }
         match self.enter() {
             Ok(()) => {
@@ -221,35 +189,36 @@ impl<'a> Chase<'a> {
 
     fn look_again(&mut self, looks: u32, moved: u64, is_shut: bool) -> State {
         if looks == LOOKS {
-            return self.rest(is_shut);
+            // What is promised cannot be taken back: a quiet connection is to have no more than the
+            // other end takes, or it would stay on the relay for good.
+            if is_shut {
+                widen(self.sockets());
+            }
+            return self.rest();
         }
         let is_busy = looks >= SHUT_AT && self.moved() != moved;
-        if is_busy && !is_shut {
+        if is_busy {
             shut(self.sockets());
         }
         self.wake_after(FIRST_LOOK * (1 << looks));
         State::Armed { looks: looks + 1, moved, is_shut: is_shut || is_busy }
     }
 
-    /// No more comes in than goes out.
-    fn empty(&mut self, is_shut: bool) -> State {
+    /// More comes than goes, if only because somebody reads slowly: that will be so again.
+    fn wait_until_empty(&mut self, is_shut: bool) -> State {
         self.obstacle = Obstacle::Busy;
         if is_shut {
-            return self.rest(is_shut);
+            reopen(self.sockets());
+            return self.rest();
         }
-        shut(self.sockets());
+        shut(self.relay.sources());
         self.wake_after(EMPTY_AT_LAST);
         State::Ready { is_shut: true }
     }
 
-    /// What is promised cannot be taken back: a quiet connection is to have no more than the other end
-    /// takes, or it would stay on the relay for good.
-    fn rest(&mut self, is_shut: bool) -> State {
-        if is_shut {
-            widen(self.sockets());
-        }
-        self.wake_after(self.rest);
-        self.rest = (self.rest * 2).min(LONGEST_REST);
+    fn rest(&mut self) -> State {
+        let pause = self.rests.next();
+        self.wake_after(pause);
         State::Resting
     }
 

@@ -17,7 +17,6 @@ pub type Sockets<'a> = [&'a TcpStream; 2];
 /// Bytes; the kernel makes the least of it that it can.
 const SHUT: i32 = 1;
 const LITTLE: i32 = PROMISE as i32;
-const WIDE: i32 = i32::MAX;
 
 /// So that what the ends are promised comes within what they take themselves. What they were promised
 /// before, the sockets keep room for: packets that are on their way would be thrown away.
@@ -25,26 +24,35 @@ pub fn promise_little(sockets: Sockets<'_>) -> io::Result<()> {
     sockets.into_iter().try_for_each(|socket| tcp::clamp_window(socket, LITTLE))
 }
 
-pub fn shut(sockets: Sockets<'_>) {
-    clamp(sockets, SHUT);
+pub fn shut<'a>(sockets: impl IntoIterator<Item = &'a TcpStream>) {
+    for socket in sockets {
+        note(tcp::clamp_window(socket, SHUT));
+    }
+}
+
+/// As before they were shut.
+pub fn reopen(sockets: Sockets<'_>) {
+    for socket in sockets {
+        note(tcp::clamp_window(socket, LITTLE));
+        tell(socket);
+    }
 }
 
 /// All the room that a relayed connection has.
-pub fn widen(sockets: Sockets<'_>) {
+pub fn widen<'a>(sockets: impl IntoIterator<Item = &'a TcpStream>) {
     for socket in sockets {
-        if let Err(error) = socket::bound_queues(socket) {
-            tracing::debug!("a socket's queues stay small: {error}");
-        }
+        note(socket::bound_open(socket));
+        tell(socket);
     }
-    clamp(sockets, WIDE);
-    // What the peers wait for is told them by the probe at its end.
-    let _probes = sockets.map(Repair::begin);
 }
 
-fn clamp(sockets: Sockets<'_>, bytes: i32) {
-    for socket in sockets {
-        if let Err(error) = tcp::clamp_window(socket, bytes) {
-            tracing::debug!("a socket's window stays as it is: {error}");
-        }
+/// What its peer may wait for is in the probe with which a socket leaves repair mode.
+fn tell(socket: &TcpStream) {
+    note(Repair::begin(socket).map(drop));
+}
+
+fn note(done: io::Result<()>) {
+    if let Err(error) = done {
+        tracing::debug!("a socket's window stays as it is: {error}");
     }
 }

@@ -1,4 +1,8 @@
-use std::net::{Ipv4Addr, TcpStream as Client};
+use std::{
+    io::Write as _,
+    net::{Ipv4Addr, TcpStream as Client},
+    thread,
+};
 
 use super::*;
 
@@ -43,6 +47,43 @@ fn connections_that_may_be_handed_over_promise_little_from_the_first_on() {
     assert_eq!(sending(&handed_over[0]), sending(&relayed[0]));
     bound_queues(&handed_over[0]).unwrap();
     assert_eq!(room(&handed_over[0]), room(&relayed[0]), "it is not handed over after all");
+}
+
+/// What the socket keeps room for once its peer has sent much, as fast as it can.
+fn room_after_bulk(accepted: Socket, mut client: Client) -> usize {
+    let sending = thread::spawn(move || client.write_all(&vec![7; 32 << 20]));
+    let mut accepted = Client::from(accepted);
+    let got = io::copy(&mut accepted, &mut io::sink()).unwrap();
+    sending.join().unwrap().unwrap();
+    assert_eq!(got, 32 << 20);
+    SockRef::from(&accepted).recv_buffer_size().unwrap()
+}
+
+#[test]
+fn queues_that_are_held_keep_their_size_whatever_comes() {
+    let listener = listen(anywhere(), LEGS, Room::HandedOver, 1).unwrap().remove(0);
+    let [free, held] = [false, true].map(|is_held| {
+        let client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = accept(&listener);
+        if is_held {
+            tcp::hold_queues(&accepted, tcp::Held::Both).unwrap();
+        }
+        room_after_bulk(accepted, client)
+    });
+    assert_eq!(held, SockRef::from(&listener).recv_buffer_size().unwrap());
+    assert!(free > held, "the kernel lets others grow: {free}");
+}
+
+/// Else what it takes once its queue has grown could not be said.
+#[test]
+fn connections_that_may_be_handed_over_scale_their_windows_for_all_the_room_of_the_host() {
+    let [relayed, handed_over] = [Room::Relayed, Room::HandedOver].map(|room| {
+        let listener = listen(anywhere(), LEGS, room, 1).unwrap().remove(0);
+        let _client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let terms = tcp::TcpInfo::of(&accept(&listener)).unwrap().terms();
+        terms.scales.expect("scaled windows").1
+    });
+    assert!(handed_over >= relayed && handed_over > 0, "{handed_over}, relayed {relayed}");
 }
 
 #[test]

@@ -71,9 +71,9 @@ impl Events {
 impl Config {
     /// The address in this place.
     #[inline(always)]
-    pub const fn address(&self, local: LocalId) -> Addr {
+    pub const fn address(&self, local: LocalId) -> &Addr {
         // A remainder, because nothing in the programs may panic.
-        self.locals[local.0 as usize % MAX_LOCALS]
+        &self.locals[local.0 as usize % MAX_LOCALS]
     }
 
     #[inline(always)]

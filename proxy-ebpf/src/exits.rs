@@ -3,6 +3,7 @@
 
 use proxy_common::{
     addr::Addr,
+    config::LocalId,
     reason::Reason,
     stamp::{Age, Stamp},
 };
@@ -25,24 +26,24 @@ pub const PLACES: u32 = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     destination: Addr,
-    /// Routes may depend on it, too.
-    source: Addr,
     found: Stamp,
     hop: Hop,
+    /// Stands for the source, on which routes may depend, too.
+    local: LocalId,
 }
 
 impl Known {
     pub const NOTHING: Self = Self {
         destination: Addr::UNSPECIFIED,
-        source: Addr::UNSPECIFIED,
         found: Stamp::ZERO,
         hop: Hop { source: [0; 3], destination: [0; 3], largest: 0 },
+        local: LocalId(0),
     };
 
     #[inline(always)]
-    fn is_for(&self, exit: &Exit, now: Stamp) -> bool {
-        self.destination == exit.destination
-            && self.source == exit.source
+    fn is_for(&self, exit: &Exit<'_>, now: Stamp) -> bool {
+        self.destination == *exit.destination
+            && self.local == exit.local
             && exit.bytes <= u32::from(self.hop.largest)
             && now.since(self.found) < FRESH
     }
@@ -52,19 +53,19 @@ impl Known {
 #[inline(always)]
 pub fn find<P: Leaving, E: Environment>(
     packet: &mut P,
-    exit: &Exit,
+    exit: &Exit<'_>,
     now: Stamp,
     environment: &E,
 ) -> Result<Hop, Reason> {
-    let place = place(exit.destination);
+    let place = place(*exit.destination);
     if let Some(known) = environment.known_exit(place)
         && known.is_for(exit, now)
     {
         return Ok(known.hop);
     }
     let hop = packet.find_exit(exit)?;
-    let Exit { source, destination, .. } = *exit;
-    environment.keep_exit(place, &Known { destination, source, found: now, hop });
+    let (destination, local) = (*exit.destination, exit.local);
+    environment.keep_exit(place, &Known { destination, found: now, hop, local });
     Ok(hop)
 }
 

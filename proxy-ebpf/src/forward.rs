@@ -90,8 +90,9 @@ pub fn forward_established<P: Leaving, E: Environment>(
     must_have_hops(&segment)?;
     let exit = Exit {
         family: segment.family,
+        local: segment.key.local,
         source: config.address(segment.key.local),
-        destination: flow.peer,
+        destination: &flow.peer,
         bytes: segment.bytes,
         ifindex: config.ifindex,
     };

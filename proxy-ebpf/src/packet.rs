@@ -2,6 +2,7 @@
 
 use proxy_common::{
     addr::{Addr, Family},
+    config::LocalId,
     reason::Reason,
 };
 
@@ -34,7 +35,7 @@ pub trait Packet {
 /// A packet for which nobody else finds the way out, once it has been translated.
 pub trait Leaving: Packet {
     /// Asked before anything of the packet has changed.
-    fn find_exit(&mut self, exit: &Exit) -> Result<Hop, Reason>;
+    fn find_exit(&mut self, exit: &Exit<'_>) -> Result<Hop, Reason>;
 }
 
 /// For a hook that every packet may come by: it reaches what lies behind the headers, too.
@@ -48,10 +49,12 @@ pub trait Behind: Packet {
 
 /// What a packet will be, as far as its route depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exit {
+pub struct Exit<'a> {
     pub family: Family,
-    pub source: Addr,
-    pub destination: Addr,
+    /// The place of its source among the host's own addresses.
+    pub local: LocalId,
+    pub source: &'a Addr,
+    pub destination: &'a Addr,
     /// Of the IP packet.
     pub bytes: u32,
     /// The interface that it came in by, and must leave by.

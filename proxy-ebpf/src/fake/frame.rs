@@ -61,7 +61,7 @@ impl Packet for FakePacket {
 
 impl Leaving for FakePacket {
     /// As it came.
-    fn find_exit(&mut self, exit: &Exit) -> Result<Hop, Reason> {
+    fn find_exit(&mut self, exit: &Exit<'_>) -> Result<Hop, Reason> {
         let ethernet = self.head::<Ethernet>().ok_or(Reason::NoExit)?;
         let (source, destination) = (ethernet.source, ethernet.destination);
         Ok(Hop { source, destination, largest: exit.bytes as u16 })

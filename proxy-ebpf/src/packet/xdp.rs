@@ -74,7 +74,7 @@ impl Packet for XdpPacket<'_> {
 impl Leaving for XdpPacket<'_> {
     /// A function of its own, since the structure takes an eighth of the stack wherever it is.
     #[inline(never)]
-    fn find_exit(&mut self, exit: &Exit) -> Result<Hop, Reason> {
+    fn find_exit(&mut self, exit: &Exit<'_>) -> Result<Hop, Reason> {
         // SAFETY: integers and unions of integers, for which zero is a value.
         let mut params: FibLookup = unsafe { MaybeUninit::zeroed().assume_init() };
         params.ifindex = exit.ifindex;

@@ -99,9 +99,8 @@ fn all(rounds: usize) -> anyhow::Result<Packets> {
         for family in [Family::V4, Family::V6] {
             let chain = Chain::new(family, flows);
             let mut bed = Bed::with(&chain)?;
-            for case in cases(family, flows) {
-                let nanos = (0..rounds).map(|_| once(&mut bed, &chain, case));
-                match nanos.collect::<anyhow::Result<_>>() {
+            for (case, nanos) in rounds_of(&mut bed, &chain, rounds) {
+                match nanos {
                     Ok(nanos) => packets.costs.push(Cost { case, nanos }),
                     Err(error) => packets.broken.push(format!("{case}: {error:#}")),
                 }
@@ -112,6 +111,28 @@ fn all(rounds: usize) -> anyhow::Result<Packets> {
         }
     }
     Ok(packets)
+}
+
+type Measured = (Case, anyhow::Result<Vec<f64>>);
+
+/// All cases in each round, in random order: whoever else is on the machine meets them alike. One that
+/// fails is not tried again.
+fn rounds_of(bed: &mut Bed, chain: &Chain, rounds: usize) -> Vec<Measured> {
+    let cases = cases(chain.family(), chain.len() as u32);
+    let mut measured: Vec<Measured> = cases.into_iter().map(|case| (case, Ok(vec![]))).collect();
+    let mut order: Vec<_> = (0..measured.len()).collect();
+    for _ in 0..rounds {
+        fastrand::shuffle(&mut order);
+        for at in &order {
+            let (case, all) = &mut measured[*at];
+            let Ok(nanos) = all else { continue };
+            match once(bed, chain, *case) {
+                Ok(value) => nanos.push(value),
+                Err(error) => *all = Err(error),
+            }
+        }
+    }
+    measured
 }
 
 /// On standard error, as for loads.
@@ -138,9 +159,6 @@ fn once(bed: &mut Bed, chain: &Chain, case: Case) -> anyhow::Result<f64> {
         Kind::Fin => ENDING_CALLS,
         Kind::Data | Kind::Ack => CALLS,
     };
-    if case.kind == Kind::Fin {
-        bed.enter(chain)?;
-    }
     let mut nanos = Vec::new();
     for call in 0..calls {
         nanos.push(match case.kind {
@@ -148,6 +166,10 @@ fn once(bed: &mut Bed, chain: &Chain, case: Case) -> anyhow::Result<f64> {
             Kind::Data | Kind::Ack => bed.follow(case.hook, chain, any_busy(case), case.kind)?,
             Kind::Fin => bed.follow(case.hook, chain, call * chain::STEPS as usize, Kind::Fin)?,
         });
+    }
+    if case.kind == Kind::Fin {
+        // For whoever comes next.
+        bed.enter(chain)?;
     }
     Ok(Summary::of(&nanos).map_or(0.0, |summary| summary.median))
 }

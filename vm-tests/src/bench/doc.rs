@@ -50,7 +50,7 @@ fn head(report: &Report, now: Timestamp) -> String {
         let [median, max] = [busy.median, busy.max].map(|part| part * 100.0);
         let judged = match max > QUIET {
             true => "**That is too much: take all this for a rehearsal.**",
-            false => "That is little enough.",
+            false => "That is little enough, as far as a kernel sees it.",
         };
         let line = format!(
             "Others had {median:.0} % of the machine between loads, {max:.0} % at most. {judged}\n"

@@ -53,6 +53,9 @@ one packet in a tenth of a second to each address.
   every contender and makes three times as much noise. A sender that uses it keeps the round trip to the
   proxy for the path's, after its connection was handed over, for as long as its filter looks back (10 s):
   until then it may send less than it could.
+- How fast the processors themselves were at each moment. Who shares a core with another virtual machine
+  is up to twice as slow for seconds at a time, which no kernel in it can see: it is in the spread, and
+  the largest values say more than the medians where that is wide.
 - Latency between hosts. A microsecond here is one of the kernel's, not of a network's.
 - p99.9 of the smaller loads, of which one second has few. And a difference that is called noise may
   still be one: more rounds would show it.

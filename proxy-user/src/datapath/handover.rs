@@ -32,7 +32,7 @@ use proxy_common::{
 };
 use socket2::SockRef;
 
-use self::{chase::Chase, counts::Counts, segments::Told, sources::Sources, windows::widen};
+use self::{chase::Chase, counts::Counts, segments::Told, sources::Sources};
 pub use self::{
     counts::Obstacle,
     dial::{PROMISE, connect},
@@ -114,7 +114,6 @@ impl Handover {
             Ok(passage) => Chase::new(self, passage, pair, account, manner).run().await,
             Err(obstacle) => {
                 self.counts.relayed(obstacle);
-                widen([&pair.client]);
                 relay(pair, account, manner).await.map(|()| Outcome::Ended)
             }
         }

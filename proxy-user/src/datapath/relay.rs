@@ -39,8 +39,8 @@ pub struct Manner {
     pub pipes: Arc<Pipes>,
 }
 
-/// From so many bytes on, both streams' queues are kept from growing. The client's mostly are already,
-/// by what they inherit, and most connections never come so far.
+/// From so many bytes on, both streams' queues are kept from growing, and have all that they may: of
+/// the client's by then, if it was to be handed over and cannot be. Most connections never come so far.
 const BULK: u64 = 256 * 1024;
 
 /// Unless all ends well, both streams are reset as they are dropped here.

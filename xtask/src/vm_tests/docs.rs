@@ -1,10 +1,7 @@
 //! docs/kernels.md, out of a run: what each kernel offers. Kernels that did not take part keep the
 //! column that they have.
 
-use std::{
-    fs,
-    io::{self, ErrorKind},
-};
+use std::fs;
 
 use anyhow::Context as _;
 
@@ -24,13 +21,10 @@ const PASSED: &str = "scenarios passed";
 
 pub fn write(runs: &[Run], kernels: &Kernels) -> anyhow::Result<()> {
     let file = cargo::root().join("docs/kernels.md");
-    let before = match fs::read_to_string(&file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        read => read,
-    };
-    let text = before.map(|before| text(&merged(runs, &before, kernels)));
-    let written: io::Result<()> = text.and_then(|text| fs::write(&file, text));
-    written.with_context(|| format!("writing {}", file.display()))?;
+    let before =
+        fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let text = text(&merged(runs, &before, kernels));
+    fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     println!("{} is written", file.display());
     Ok(())
 }

@@ -39,7 +39,7 @@ pub fn reopen(sockets: Sockets<'_>) {
 }
 
 /// All the room that a relayed connection has.
-pub fn widen<'a>(sockets: impl IntoIterator<Item = &'a TcpStream>) {
+pub fn widen(sockets: Sockets<'_>) {
     for socket in sockets {
         note(socket::bound_open(socket));
         tell(socket);
